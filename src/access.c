@@ -1,0 +1,378 @@
+/*
+ * access.c
+ *		Judges statements as they are executed: relation by relation, column by
+ *		column, with the purpose, the role and the labels of the moment.
+ *
+ * access_check_relations() runs from ExecutorCheckPerms_hook, which every
+ * SELECT, DML and COPY passes.  It judges by the columns that planning found
+ * to be really used (mark.h), or, where there is no mark, by all that the
+ * parser saw.  A protected relation without a mark did not pass planning.c,
+ * so it has no row rule, and is refused.
+ *
+ * Referential checks.  A foreign key's own queries must see hidden rows, or
+ * checks and cascades would fail.  PostgreSQL runs them in a security context
+ * of their own (SECURITY_NOFORCE_RLS); but a trigger fired by a cascade runs in
+ * it, too.  So such a query is known by that context and by the text that
+ * ri_triggers.c gives it, and is freed only from the row rule and for the
+ * columns of foreign keys.  What it calls is judged as usual: the state is
+ * kept for each level of the executor.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/parallel.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
+
+#include "access.h"
+#include "catalog.h"
+#include "compat.h"
+#include "decision.h"
+#include "errcodes.h"
+#include "mark.h"
+#include "observe.h"
+#include "protection.h"
+#include "visible.h"
+
+/* The query that the executor is in is a foreign key's own. */
+static bool referential = false;
+
+/* ALTER TABLE is at work, which validates foreign keys by queries. */
+static bool altering_table = false;
+
+/* DECLARE ... WITH HOLD is at work. */
+static bool opening_holdable = false;
+
+/* What was judged last, and under which session and declarations. */
+static const QueryDesc *judged_query = NULL;
+static uint64 judged_stamp;
+static uint64 judged_protections;
+
+bool
+access_is_referential(void)
+{
+	return referential;
+}
+
+/*
+ * Sets the state for the query that is about to run, and returns the former
+ * one, to be put back.
+ */
+bool
+access_set_referential(bool now)
+{
+	bool		before = referential;
+
+	referential = now;
+	return before;
+}
+
+bool
+access_set_altering_table(bool now)
+{
+	bool		before = altering_table;
+
+	altering_table = now;
+	return before;
+}
+
+bool
+access_set_opening_holdable(bool now)
+{
+	bool		before = opening_holdable;
+
+	opening_holdable = now;
+	return before;
+}
+
+static bool
+starts_with(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/*
+ * Is this one of the queries that ri_triggers.c makes?
+ */
+bool
+access_query_is_referential(const QueryDesc *desc)
+{
+	const char *text = desc->sourceText;
+
+	if (text == NULL)
+		return false;
+	if (InNoForceRLSOperation())
+		return starts_with(text, "SELECT 1 FROM ") ||
+			starts_with(text, "DELETE FROM ") ||
+			starts_with(text, "UPDATE ");
+	return altering_table && starts_with(text, "SELECT fk.");
+}
+
+/*
+ * Returns the columns of a relation that any foreign key is made of, on
+ * either side.
+ */
+static Bitmapset *
+foreign_key_columns(Oid relid)
+{
+	Bitmapset  *result = NULL;
+	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint con = (Form_pg_constraint) GETSTRUCT(tuple);
+
+		if (con->contype != CONSTRAINT_FOREIGN)
+			continue;
+		for (int side = 0; side < 2; side++)
+		{
+			bool		isnull;
+			Datum		keys;
+			ArrayType  *array;
+			int16	   *attnos;
+
+			if ((side == 0 ? con->conrelid : con->confrelid) != relid)
+				continue;
+			keys = heap_getattr(tuple,
+								side == 0 ? Anum_pg_constraint_conkey : Anum_pg_constraint_confkey,
+								RelationGetDescr(rel), &isnull);
+			if (isnull)
+				continue;
+			array = DatumGetArrayTypeP(keys);
+			attnos = (int16 *) ARR_DATA_PTR(array);
+			for (int i = 0; i < ARR_DIMS(array)[0]; i++)
+				result = bms_add_member(result, attnos[i] - FirstLowInvalidHeapAttributeNumber);
+		}
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+/*
+ * Does the query use this labelled column?  A whole-row reference uses all.
+ */
+static bool
+uses_column(const Bitmapset *used, AttrNumber attno)
+{
+	return bms_is_member(attno - FirstLowInvalidHeapAttributeNumber, used) ||
+		bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used);
+}
+
+/*
+ * Judges one request.  Returns false instead of raising if the caller wants
+ * that.
+ */
+static bool
+judge(const DecisionRequest *request, Oid relid, AttrNumber attno, bool raise)
+{
+	Decision	decision = decision_make(request);
+
+	if (decision.observed)
+		observe_record(request->session, relid, attno, decision.reason, 1);
+	if (decision.verdict == DECISION_ALLOW)
+		return true;
+	if (raise)
+		decision_raise(&decision, request->session, relid, attno);
+	return false;
+}
+
+/*
+ * Judges what a query asks of one relation.
+ */
+static bool
+check_relation(RangeTblEntry *rte, const RelationUse *use, const RelationPolicy *policy,
+			   const Session *session, bool raise)
+{
+	DecisionRequest request = {.session = session, .mode = policy->mode};
+	bool		writes = (use->required & (ACL_INSERT | ACL_UPDATE | ACL_DELETE)) != 0;
+	bool		sees_rows = (use->required & (ACL_SELECT | ACL_UPDATE | ACL_DELETE)) != 0;
+	bool		protected = policy->protection != NULL || policy->problem != NULL;
+	bool		is_table = rte->relkind != RELKIND_VIEW;
+	Bitmapset  *used;
+	bool		marked;
+	Mark		mark;
+	ListCell   *lc;
+
+	marked = mark_get(rte, &mark);
+	used = marked ? mark.used : use->selected;
+
+	if (referential)
+	{
+		Bitmapset  *others = bms_difference(bms_intersect(used, policy->labelled),
+											foreign_key_columns(policy->relid));
+
+		if (bms_is_empty(others) && !uses_column(used, 0))
+			return true;
+	}
+
+	/* Rows of a protected table, and any writing, need a usable purpose. */
+	request.protection_broken = policy->problem != NULL;
+	if ((protected || writes) && !judge(&request, policy->relid, 0, raise))
+		return false;
+
+	foreach(lc, policy->columns)
+	{
+		const LabelledColumn *column = lfirst(lc);
+
+		if (!uses_column(used, column->attno))
+			continue;
+		request.labels = column->labels;
+		request.label_broken = column->broken;
+		if (!judge(&request, policy->relid, column->attno, raise))
+			return false;
+	}
+
+	if (protected && is_table && sees_rows && !marked && policy->mode == MODE_ENFORCE)
+	{
+		if (raise)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PROTECTION),
+					 errmsg("the plan for this statement lacks the row rule of relation \"%s\"",
+							rte->eref ? rte->eref->aliasname : "?"),
+					 errhint("The table was protected after the statement was planned, or another extension plans around pg_purpose.  Run the statement again.")));
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Judges all relations of a statement.  Raises, or returns false if the caller
+ * asks not to raise.
+ */
+bool
+access_check_relations(List *rtable, List *perminfos, bool raise)
+{
+	const Session *session;
+	ListCell   *lc;
+
+	if (catalog_oids() == NULL || !protection_any())
+		return true;
+	session = session_current();
+	if (session->exempt)
+		return true;
+
+	foreach(lc, rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+		RelationUse use;
+		const RelationPolicy *policy;
+
+		/* relkind 'c' is EXCLUDED: see rows.c */
+		if (rte->rtekind != RTE_RELATION || rte->relkind == RELKIND_COMPOSITE_TYPE ||
+			!compat_relation_use(rte, perminfos, &use))
+			continue;
+		policy = protection_find(rte->relid);
+		if (policy != NULL && !check_relation(rte, &use, policy, session, raise))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Does a cursor over these relations need the checks that no later FETCH of a
+ * holdable cursor would run?
+ */
+static bool
+refuses_holdable(List *rtable)
+{
+	ListCell   *lc;
+
+	if (catalog_oids() == NULL || !protection_any() || session_current()->exempt)
+		return false;
+	foreach(lc, rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+		const RelationPolicy *policy;
+
+		if (rte->rtekind != RTE_RELATION)
+			continue;
+		policy = protection_find(rte->relid);
+		if (policy != NULL && policy->mode == MODE_ENFORCE)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Is this a plan that a parallel worker got from its leader, which was checked
+ * there?  Such a plan names no relations that it depends on (ExecSerializePlan
+ * leaves that out), while any plan made by the planner does.
+ */
+static bool
+plan_is_shipped(const QueryDesc *desc)
+{
+	return IsParallelWorker() && desc != NULL && desc->plannedstmt->relationOids == NIL;
+}
+
+/*
+ * Judges the relations of the statement that the executor is starting: the
+ * body of ExecutorCheckPerms_hook.
+ */
+bool
+access_check_starting(List *rtable, List *perminfos, bool raise)
+{
+	if (plan_is_shipped(judged_query))
+		return true;
+	if (opening_holdable && raise && refuses_holdable(rtable))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTECTION_BYPASS),
+				 errmsg("a cursor WITH HOLD over labelled or protected data is not allowed"),
+				 errdetail("After its transaction nothing could tell for which purpose it is read."),
+				 errhint("Read it within a transaction, by a cursor without WITH HOLD.")));
+	return access_check_relations(rtable, perminfos, raise);
+}
+
+/*
+ * To be called before the executor starts a query.
+ *
+ * Absorbs what other sessions committed: a transaction that already holds its
+ * locks would not do that by itself, and go on with the labels that it began
+ * with.
+ */
+void
+access_statement_starts(QueryDesc *desc)
+{
+	AcceptInvalidationMessages();
+	if (catalog_oids() == NULL || !protection_any())
+		return;
+	visible_statement_starts();
+	judged_stamp = session_stamp();
+	judged_protections = catalog_generation;
+	judged_query = desc;
+}
+
+/*
+ * To be called before the executor runs a query, which may be long after it
+ * started: a cursor, a portal.  Judges again if anything changed that was
+ * judged by.
+ */
+void
+access_statement_resumes(QueryDesc *desc)
+{
+	uint64		stamp;
+
+	if (catalog_oids() == NULL || !protection_any())
+		return;
+	AcceptInvalidationMessages();
+	visible_statement_starts();
+	stamp = session_stamp();
+	if (judged_query == desc && judged_stamp == stamp &&
+		judged_protections == catalog_generation)
+		return;
+	if (!plan_is_shipped(desc))
+		access_check_relations(desc->plannedstmt->rtable,
+							   compat_perminfos(desc->plannedstmt), true);
+	judged_query = desc;
+	judged_stamp = stamp;
+	judged_protections = catalog_generation;
+}

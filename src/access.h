@@ -1,0 +1,21 @@
+/*
+ * access.h
+ *		Judges statements as they are executed.
+ */
+#ifndef PURPOSE_ACCESS_H
+#define PURPOSE_ACCESS_H
+
+#include "executor/execdesc.h"
+#include "nodes/parsenodes.h"
+
+extern bool access_check_starting(List *rtable, List *perminfos, bool raise);
+extern bool access_check_relations(List *rtable, List *perminfos, bool raise);
+extern void access_statement_starts(QueryDesc *desc);
+extern void access_statement_resumes(QueryDesc *desc);
+extern bool access_query_is_referential(const QueryDesc *desc);
+extern bool access_is_referential(void);
+extern bool access_set_referential(bool referential);
+extern bool access_set_altering_table(bool altering);
+extern bool access_set_opening_holdable(bool opening);
+
+#endif							/* PURPOSE_ACCESS_H */

@@ -1,0 +1,173 @@
+/*
+ * catalog.c
+ *		Finds the extension's objects and carries the news of a change.
+ *
+ * Declarations live in pg_seclabel (labels, protections) and in the tables
+ * purpose_catalog and purpose_grant.  Whoever changes one of them calls
+ * catalog_invalidate_declarations(): a relcache message for purpose_catalog,
+ * which travels with the commit record, to standbys too, and makes every
+ * backend's catalog_generation grow when it is absorbed.  The same happens in
+ * the changing transaction at its next command, and when it rolls back.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "parser/parse_func.h"
+#include "utils/acl.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "catalog.h"
+#include "compat.h"
+
+uint64		catalog_generation = 1;
+
+typedef enum
+{
+	EXTENSION_UNKNOWN,
+	EXTENSION_ABSENT,
+	EXTENSION_PRESENT
+} ExtensionState;
+
+static ExtensionState extension_state = EXTENSION_UNKNOWN;
+static CatalogOids oids;
+
+static void
+declaration_relcache_callback(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid ||
+		(extension_state == EXTENSION_PRESENT && relid == oids.purpose_catalog))
+		catalog_generation++;
+}
+
+static void
+namespace_callback(Datum arg, int cacheid, uint32 hashvalue)
+{
+	extension_state = EXTENSION_UNKNOWN;
+	catalog_generation++;
+}
+
+/*
+ * Registers the invalidation callbacks.  Called once from _PG_init.
+ */
+void
+catalog_init(void)
+{
+	CacheRegisterRelcacheCallback(declaration_relcache_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, namespace_callback, (Datum) 0);
+}
+
+static Oid
+lookup_function(const char *name, int nargs, const Oid *argtypes)
+{
+	List	   *qualified = list_make2(makeString(pstrdup(PURPOSE_SCHEMA)),
+									   makeString(pstrdup(name)));
+
+	return LookupFuncName(qualified, nargs, argtypes, true);
+}
+
+/*
+ * Looks the extension's objects up.  Returns false while any of them is
+ * missing, as in the middle of CREATE EXTENSION.
+ */
+static bool
+fill_oids(Oid schema)
+{
+	Oid			visible_args[2] = {OIDOID, ANYOID};
+	Oid			statistic_args[2] = {OIDOID, INT2OID};
+	Oid			label_args[3] = {REGCLASSOID, NAMEOID, TEXTOID};
+
+	oids.schema = schema;
+	oids.purpose_catalog = get_relname_relid("purpose_catalog", schema);
+	oids.purpose_grant = get_relname_relid("purpose_grant", schema);
+	oids.consent_state = get_relname_relid("consent_state", schema);
+	oids.consent_state_pkey = get_relname_relid("consent_state_pkey", schema);
+	oids.fn_visible = lookup_function("_visible", 2, visible_args);
+	oids.fn_loaded = lookup_function("_loaded", 0, NULL);
+	oids.fn_statistic_visible = lookup_function("_statistic_visible", 2, statistic_args);
+	oids.fn_ext_statistic_visible = lookup_function("_statistic_visible", 1, statistic_args);
+	oids.fn_label_column = lookup_function("label_column", 3, label_args);
+
+	return OidIsValid(oids.purpose_catalog) &&
+		OidIsValid(oids.purpose_grant) &&
+		OidIsValid(oids.consent_state) &&
+		OidIsValid(oids.consent_state_pkey) &&
+		OidIsValid(oids.fn_visible) &&
+		OidIsValid(oids.fn_loaded) &&
+		OidIsValid(oids.fn_statistic_visible) &&
+		OidIsValid(oids.fn_ext_statistic_visible) &&
+		OidIsValid(oids.fn_label_column);
+}
+
+/*
+ * Returns the OIDs of the extension's objects, or NULL when the extension is
+ * not (yet) installed in this database.  Needs a transaction.
+ *
+ * A schema that merely has our name proves nothing: it must belong to the
+ * extension, or a user could hand us tables of his own making.
+ */
+const CatalogOids *
+catalog_oids(void)
+{
+	Oid			schema;
+	Oid			extension;
+
+	if (extension_state == EXTENSION_PRESENT)
+		return &oids;
+	if (extension_state == EXTENSION_ABSENT)
+		return NULL;
+	if (!IsTransactionState() || !OidIsValid(MyDatabaseId))
+		return NULL;
+
+	schema = get_namespace_oid(PURPOSE_SCHEMA, true);
+	if (!OidIsValid(schema))
+	{
+		extension_state = EXTENSION_ABSENT;
+		return NULL;
+	}
+	extension = get_extension_oid(PURPOSE_EXTENSION, true);
+	if (!OidIsValid(extension) ||
+		getExtensionOfObject(NamespaceRelationId, schema) != extension ||
+		!fill_oids(schema))
+		return NULL;			/* not remembered: it may be on its way */
+
+	extension_state = EXTENSION_PRESENT;
+	catalog_generation++;
+	return &oids;
+}
+
+/*
+ * Tells all backends, this one included, that a declaration changed.  Takes
+ * effect elsewhere when the transaction commits.
+ */
+void
+catalog_invalidate_declarations(void)
+{
+	const CatalogOids *o = catalog_oids();
+
+	if (o != NULL)
+		CacheInvalidateRelcacheByRelid(o->purpose_catalog);
+	catalog_generation++;
+}
+
+/*
+ * Says whether a role is a privacy officer: whoever may execute
+ * purpose.label_column().  Superusers always may.
+ */
+bool
+catalog_is_officer(Oid role)
+{
+	const CatalogOids *o;
+
+	if (superuser_arg(role))
+		return true;
+	o = catalog_oids();
+	return o != NULL && compat_function_executable(o->fn_label_column, role);
+}

@@ -1,0 +1,60 @@
+/*
+ * catalog.h
+ *		The extension's own schema as C sees it: whether it is there, the OIDs
+ *		of its tables and functions, and the message that tells every backend
+ *		that a declaration changed.
+ */
+#ifndef PURPOSE_CATALOG_H
+#define PURPOSE_CATALOG_H
+
+#include "access/attnum.h"
+
+#define PURPOSE_SCHEMA		"purpose"
+#define PURPOSE_EXTENSION	"pg_purpose"
+#define PURPOSE_PROVIDER	"purpose"
+
+/* Columns of purpose.purpose_catalog, in the order of the install script. */
+#define Anum_purpose_name				1
+#define Anum_purpose_basis				2
+#define Anum_purpose_description		3
+#define Anum_purpose_requires_just		4
+#define Anum_purpose_despite_restr		5
+
+/* Columns of purpose.purpose_grant */
+#define Anum_grant_purpose				1
+#define Anum_grant_role					2
+
+/* Columns of purpose.consent_state */
+#define Anum_state_subject_table		1
+#define Anum_state_subject				2
+#define Anum_state_purpose				3
+#define Anum_state_state				4
+#define Anum_state_expires_at			5
+
+typedef struct CatalogOids
+{
+	Oid			schema;
+	Oid			purpose_catalog;
+	Oid			purpose_grant;
+	Oid			consent_state;
+	Oid			consent_state_pkey;
+	Oid			fn_visible;		/* purpose._visible(oid, VARIADIC "any") */
+	Oid			fn_loaded;		/* purpose._loaded() */
+	Oid			fn_statistic_visible;	/* purpose._statistic_visible(oid,
+										 * int2) */
+	Oid			fn_ext_statistic_visible;	/* purpose._statistic_visible(oid) */
+	Oid			fn_label_column;	/* EXECUTE on it makes a privacy officer */
+} CatalogOids;
+
+/*
+ * Grows whenever purposes, grants, labels or protections may have changed.
+ * What was computed under another generation must not be used.
+ */
+extern uint64 catalog_generation;
+
+extern void catalog_init(void);
+extern const CatalogOids *catalog_oids(void);
+extern void catalog_invalidate_declarations(void);
+extern bool catalog_is_officer(Oid role);
+
+#endif							/* PURPOSE_CATALOG_H */

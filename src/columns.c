@@ -1,0 +1,338 @@
+/*
+ * columns.c
+ *		Finds the columns that a query really uses.
+ *
+ * PostgreSQL's own selectedCols names every column that a view or a subquery
+ * mentions, needed or not.  Judged by that, count(*) over a view would need
+ * the right to all its columns.  Here needs are passed down instead, from the
+ * outputs of the top query, until nothing new turns up (WITH queries may be
+ * met after they were passed through).
+ *
+ * Everything in a query counts, with one exception: an output of a subquery
+ * that nobody asks for, if leaving it out is sure not to show.  So the walk is
+ * PostgreSQL's own query_tree_walker over a copy of the Query whose target
+ * list is reduced; a field that a later version adds is walked as well.
+ *
+ * When is an unneeded output sure not to show?  In a subquery in FROM the
+ * planner takes it away (remove_unused_subquery_outputs), unless it is
+ * volatile or returns a set, and unless DISTINCT or a set operation stands in
+ * the way.  Elsewhere (WITH, EXISTS, arms of set operations) it may be
+ * evaluated, so it is left out only if evaluating it cannot tell anything: a
+ * plain column, or leakproof functions of columns.
+ *
+ * Quals that row-level security put in are not the querying user's use.  On
+ * the target of a data-modifying query, though, they cannot be told from the
+ * condition of a security-barrier view, and count.
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/optimizer.h"
+#include "parser/parsetree.h"
+#include "utils/hsearch.h"
+
+#include "columns.h"
+#include "compat.h"
+
+#define WHOLE_ROW	(0 - FirstLowInvalidHeapAttributeNumber)
+
+/* Columns asked of a Query (as outputs) or of a RangeTblEntry. */
+typedef struct UseEntry
+{
+	void	   *node;			/* hash key */
+	Bitmapset  *columns;
+} UseEntry;
+
+typedef struct Level
+{
+	Query	   *query;
+	struct Level *up;
+} Level;
+
+struct ColumnUse
+{
+	HTAB	   *entries;
+	Level	   *level;
+	bool		changed;
+};
+
+static void analyze_query(ColumnUse *use, Query *query, bool prunable);
+
+static Bitmapset *
+get(ColumnUse *use, void *node)
+{
+	UseEntry   *entry = hash_search(use->entries, &node, HASH_FIND, NULL);
+
+	return entry ? entry->columns : NULL;
+}
+
+static void
+need(ColumnUse *use, void *node, int bit)
+{
+	bool		found;
+	UseEntry   *entry = hash_search(use->entries, &node, HASH_ENTER, &found);
+
+	if (!found)
+		entry->columns = NULL;
+	if (!bms_is_member(bit, entry->columns))
+	{
+		entry->columns = bms_add_member(entry->columns, bit);
+		use->changed = true;
+	}
+}
+
+static void
+need_all(ColumnUse *use, void *node)
+{
+	need(use, node, WHOLE_ROW);
+}
+
+/*
+ * Asks of a query what is asked of the range table entry that holds it.
+ */
+static void
+pass_down(ColumnUse *use, RangeTblEntry *rte, Query *query)
+{
+	Bitmapset  *columns = get(use, rte);
+	int			bit = -1;
+
+	while ((bit = bms_next_member(columns, bit)) >= 0)
+		need(use, query, bit);
+}
+
+static bool
+walk(Node *node, ColumnUse *use)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		Var		   *var = (Var *) node;
+		Level	   *level = use->level;
+		RangeTblEntry *rte;
+		List	   *stands_for;
+
+		for (Index i = 0; i < var->varlevelsup && level != NULL; i++)
+			level = level->up;
+		if (level == NULL)
+			return false;
+		rte = rt_fetch(var->varno, level->query->rtable);
+		stands_for = compat_alias_expressions(rte);
+		if (stands_for != NIL)
+		{
+			/* A join's or a grouping's column: what it is made of counts. */
+			Level	   *save = use->level;
+
+			use->level = level;
+			if (var->varattno == 0)
+				walk((Node *) stands_for, use);
+			else
+				walk(list_nth(stands_for, var->varattno - 1), use);
+			use->level = save;
+		}
+		else
+			need(use, rte, var->varattno - FirstLowInvalidHeapAttributeNumber);
+		return false;
+	}
+	if (IsA(node, SubLink))
+	{
+		SubLink    *sublink = (SubLink *) node;
+
+		walk(sublink->testexpr, use);
+		if (sublink->subLinkType != EXISTS_SUBLINK)
+			need_all(use, sublink->subselect);
+		analyze_query(use, castNode(Query, sublink->subselect), false);
+		return false;
+	}
+	if (IsA(node, Query))
+	{
+		need_all(use, node);
+		analyze_query(use, (Query *) node, false);
+		return false;
+	}
+	if (IsA(node, WithCheckOption) && ((WithCheckOption *) node)->kind != WCO_VIEW_CHECK)
+		return false;
+	return expression_tree_walker(node, walk, use);
+}
+
+/*
+ * May an output that nobody asked for be left out?
+ */
+static bool
+output_is_idle(Node *expression, bool prunable)
+{
+	if (expression_returns_set(expression) || contain_volatile_functions(expression))
+		return false;
+	return prunable || !contain_leaked_vars(expression);
+}
+
+static bool
+is_needed(const TargetEntry *entry, const Bitmapset *outputs, bool prunable)
+{
+	return bms_is_member(WHOLE_ROW, outputs) ||
+		entry->resjunk ||
+		entry->ressortgroupref != 0 ||
+		bms_is_member(entry->resno - FirstLowInvalidHeapAttributeNumber, outputs) ||
+		!output_is_idle((Node *) entry->expr, prunable);
+}
+
+/*
+ * Passes what is asked of a set operation down to its arms.  Only UNION ALL
+ * lets single columns through; the others compare whole rows.
+ */
+static void
+pass_to_arms(ColumnUse *use, Query *query, Node *node, const Bitmapset *outputs, bool all)
+{
+	if (IsA(node, RangeTblRef))
+	{
+		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable);
+		int			bit = -1;
+
+		if (all)
+			need_all(use, rte);
+		while ((bit = bms_next_member(outputs, bit)) >= 0)
+			need(use, rte, bit);
+	}
+	else
+	{
+		SetOperationStmt *op = castNode(SetOperationStmt, node);
+
+		all |= !(op->op == SETOP_UNION && op->all);
+		pass_to_arms(use, query, op->larg, outputs, all);
+		pass_to_arms(use, query, op->rarg, outputs, all);
+	}
+}
+
+static void
+pass_to_cte(ColumnUse *use, RangeTblEntry *rte)
+{
+	Level	   *level = use->level;
+	ListCell   *lc;
+
+	for (Index i = 0; i < rte->ctelevelsup && level != NULL; i++)
+		level = level->up;
+	if (level == NULL)
+		return;
+	foreach(lc, level->query->cteList)
+	{
+		CommonTableExpr *cte = lfirst_node(CommonTableExpr, lc);
+
+		if (strcmp(cte->ctename, rte->ctename) == 0)
+		{
+			pass_down(use, rte, castNode(Query, cte->ctequery));
+			return;
+		}
+	}
+}
+
+static void
+analyze_entry(ColumnUse *use, Query *query, RangeTblEntry *rte, bool in_setop)
+{
+	RangeTblEntry copy = *rte;
+
+	if (rte->rtekind == RTE_SUBQUERY)
+	{
+		Query	   *sub = rte->subquery;
+
+		pass_down(use, rte, sub);
+		analyze_query(use, sub,
+					  !in_setop && sub->setOperations == NULL && sub->distinctClause == NIL);
+		return;
+	}
+	if (rte->rtekind == RTE_CTE)
+		pass_to_cte(use, rte);
+
+	if (query->resultRelation == 0 ||
+		rte != rt_fetch(query->resultRelation, query->rtable))
+		copy.securityQuals = NIL;
+	range_table_entry_walker(&copy, walk, use,
+							 QTW_IGNORE_RT_SUBQUERIES | QTW_IGNORE_JOINALIASES);
+}
+
+/*
+ * Walks one query, given what is asked of its outputs so far.  prunable: the
+ * planner is sure to take unneeded outputs away.
+ */
+static void
+analyze_query(ColumnUse *use, Query *query, bool prunable)
+{
+	Level		level = {query, use->level};
+	Query		reduced = *query;
+	Bitmapset  *outputs = bms_copy(get(use, query));
+	bool		everything = query->commandType != CMD_SELECT;
+	ListCell   *lc;
+
+	check_stack_depth();
+	use->level = &level;
+
+	reduced.targetList = NIL;
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, lc);
+
+		if (everything || is_needed(entry, outputs, prunable))
+		{
+			reduced.targetList = lappend(reduced.targetList, entry);
+			if (entry->resno > 0)
+				outputs = bms_add_member(outputs,
+										 entry->resno - FirstLowInvalidHeapAttributeNumber);
+		}
+	}
+	query_tree_walker(&reduced, walk, use,
+					  QTW_IGNORE_RANGE_TABLE | QTW_IGNORE_CTE_SUBQUERIES);
+	if (query->setOperations != NULL)
+		pass_to_arms(use, query, query->setOperations, outputs,
+					 everything || bms_is_member(WHOLE_ROW, outputs));
+
+	foreach(lc, query->rtable)
+		analyze_entry(use, query, lfirst_node(RangeTblEntry, lc),
+					  query->setOperations != NULL);
+
+	foreach(lc, query->cteList)
+	{
+		CommonTableExpr *cte = lfirst_node(CommonTableExpr, lc);
+		Query	   *sub = castNode(Query, cte->ctequery);
+
+		if (cte->cterecursive || sub->commandType != CMD_SELECT)
+			need_all(use, sub);
+		analyze_query(use, sub, false);
+	}
+	use->level = level.up;
+}
+
+/*
+ * Analyses a rewritten query, before planning.  All memory is of the current
+ * context.
+ */
+ColumnUse *
+columns_analyze(Query *query)
+{
+	ColumnUse  *use = palloc0(sizeof(ColumnUse));
+	HASHCTL		ctl = {0};
+
+	ctl.keysize = sizeof(void *);
+	ctl.entrysize = sizeof(UseEntry);
+	ctl.hcxt = CurrentMemoryContext;
+	use->entries = hash_create("pg_purpose column use", 64, &ctl,
+							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	need_all(use, query);
+	do
+	{
+		use->changed = false;
+		analyze_query(use, query, false);
+	} while (use->changed);
+	return use;
+}
+
+/*
+ * Returns the columns of a relation's entry that the query uses, offset as in
+ * selectedCols.
+ */
+Bitmapset *
+columns_used(ColumnUse *use, RangeTblEntry *rte)
+{
+	return get(use, rte);
+}

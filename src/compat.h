@@ -1,0 +1,177 @@
+/*
+ * compat.h
+ *		Differences between the PostgreSQL versions that pg_purpose supports
+ *		(15, 17, 18).  The only place where PG_VERSION_NUM may stand.
+ */
+#ifndef PURPOSE_COMPAT_H
+#define PURPOSE_COMPAT_H
+
+#include "access/transam.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
+#include "executor/executor.h"
+#include "nodes/parsenodes.h"
+#include "parser/parse_node.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+
+#if PG_VERSION_NUM < 150000
+#error "pg_purpose needs PostgreSQL 15 or later"
+#endif
+
+/*
+ * What a query asks of one relation.  Since 16 (a61b1f748) this lives in
+ * RTEPermissionInfo; before, in the range table entry itself.
+ */
+typedef struct RelationUse
+{
+	AclMode		required;
+	Bitmapset  *selected;
+	Bitmapset  *inserted;
+	Bitmapset  *updated;
+} RelationUse;
+
+#if PG_VERSION_NUM >= 160000
+
+#include "parser/parse_relation.h"
+
+#define COMPAT_CHECK_PERMS_ARGS		List *rtable, List *perminfos, bool ereport_on_violation
+#define COMPAT_CHECK_PERMS_CALL		rtable, perminfos, ereport_on_violation
+#define COMPAT_PERMINFOS			perminfos
+#define compat_perminfos(stmt)		((stmt)->permInfos)
+
+static inline bool
+compat_relation_use(RangeTblEntry *rte, List *perminfos, RelationUse *use)
+{
+	RTEPermissionInfo *info;
+
+	if (rte->perminfoindex == 0)
+		return false;
+	info = getRTEPermissionInfo(perminfos, rte);
+	use->required = info->requiredPerms;
+	use->selected = info->selectedCols;
+	use->inserted = info->insertedCols;
+	use->updated = info->updatedCols;
+	return use->required != 0;
+}
+
+static inline bool
+compat_function_executable(Oid func, Oid role)
+{
+	return object_aclcheck(ProcedureRelationId, func, role, ACL_EXECUTE) == ACLCHECK_OK;
+}
+
+#define compat_class_owner(rel, role)	object_ownercheck(RelationRelationId, (rel), (role))
+
+#else
+
+#define COMPAT_CHECK_PERMS_ARGS		List *rtable, bool ereport_on_violation
+#define COMPAT_CHECK_PERMS_CALL		rtable, ereport_on_violation
+#define COMPAT_PERMINFOS			NIL
+#define compat_perminfos(stmt)		NIL
+
+static inline bool
+compat_relation_use(RangeTblEntry *rte, List *perminfos, RelationUse *use)
+{
+	use->required = rte->requiredPerms;
+	use->selected = rte->selectedCols;
+	use->inserted = rte->insertedCols;
+	use->updated = rte->updatedCols;
+	return use->required != 0;
+}
+
+static inline bool
+compat_function_executable(Oid func, Oid role)
+{
+	return pg_proc_aclcheck(func, role, ACL_EXECUTE) == ACLCHECK_OK;
+}
+
+#define compat_class_owner(rel, role)	pg_class_ownercheck((rel), (role))
+
+#endif							/* PG_VERSION_NUM >= 160000 */
+
+/*
+ * ExecutorRun_hook lost its execute_once argument in 18 (3eea7a0c9).
+ */
+#if PG_VERSION_NUM >= 180000
+#define COMPAT_EXECUTOR_RUN_ARGS \
+	QueryDesc *queryDesc, ScanDirection direction, uint64 count
+#define COMPAT_EXECUTOR_RUN_CALL queryDesc, direction, count
+#else
+#define COMPAT_EXECUTOR_RUN_ARGS \
+	QueryDesc *queryDesc, ScanDirection direction, uint64 count, bool execute_once
+#define COMPAT_EXECUTOR_RUN_CALL queryDesc, direction, count, execute_once
+#endif
+
+/*
+ * The expressions that the columns of a join, and since 18 (247dea89f) of a
+ * grouping, stand for.
+ */
+static inline List *
+compat_alias_expressions(RangeTblEntry *rte)
+{
+	if (rte->rtekind == RTE_JOIN)
+		return rte->joinaliasvars;
+#if PG_VERSION_NUM >= 180000
+	if (rte->rtekind == RTE_GROUP)
+		return rte->groupexprs;
+#endif
+	return NIL;
+}
+
+/*
+ * Takes the permission check off a range table entry that parser functions
+ * made.
+ */
+static inline void
+compat_clear_permissions(RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	rte->perminfoindex = 0;
+#else
+	rte->requiredPerms = 0;
+	rte->selectedCols = NULL;
+#endif
+}
+
+/*
+ * Checks, as for an INSERT into these columns, what parser functions entered.
+ */
+static inline void
+compat_check_insert(ParseState *pstate, ParseNamespaceItem *nsitem, Bitmapset *columns)
+{
+#if PG_VERSION_NUM >= 160000
+	nsitem->p_perminfo->requiredPerms = ACL_INSERT;
+	nsitem->p_perminfo->selectedCols = NULL;
+	nsitem->p_perminfo->insertedCols = columns;
+	ExecCheckPermissions(pstate->p_rtable, list_make1(nsitem->p_perminfo), true);
+#else
+	nsitem->p_rte->requiredPerms = ACL_INSERT;
+	nsitem->p_rte->selectedCols = NULL;
+	nsitem->p_rte->insertedCols = columns;
+	ExecCheckRTPerms(pstate->p_rtable, true);
+#endif
+}
+
+/*
+ * How many transactions with an xid have ended since the server started.
+ * The variable cache got its new name in 17 (b31ba5310).
+ */
+#if PG_VERSION_NUM >= 170000
+#define compat_completion_count() \
+	(*((volatile uint64 *) &TransamVariables->xactCompletionCount))
+#else
+#define compat_completion_count() \
+	(*((volatile uint64 *) &ShmemVariableCache->xactCompletionCount))
+#endif
+
+/*
+ * The number of this backend's transaction; moved in 17 (ab355e3a8).
+ */
+#if PG_VERSION_NUM >= 170000
+#define compat_local_xid()	(MyProc->vxid.lxid)
+#else
+#define compat_local_xid()	(MyProc->lxid)
+#endif
+
+#endif							/* PURPOSE_COMPAT_H */

@@ -1,0 +1,659 @@
+/*
+ * ddl.c
+ *		Guards utility statements: what reaches data, or takes protection away,
+ *		past the planner and the executor's check.
+ *
+ * Two kinds of rule:
+ *  - What evaluates expressions over a labelled or protected table's rows, or
+ *    is handed them (ALTER ... USING, CHECK, generated columns, indexes and
+ *    statistics on expressions, triggers, policies), runs code of the owner's
+ *    choice on every row without any check.  It needs a privacy officer,
+ *    unless all functions in it are PostgreSQL's own or C code, which only a
+ *    superuser can install.
+ *  - What would undo protection: dropping or disabling the floor, dropping a
+ *    column that protection rests on, TRUNCATE past hidden rows, detaching a
+ *    partition, dropping the extension.
+ *
+ * The rights of the statement's effective user count here (GetUserId), as for
+ * all DDL.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_policy.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/policy.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_func.h"
+#include "parser/parse_relation.h"
+#include "parser/parse_type.h"
+#include "rewrite/rewriteHandler.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "catalog.h"
+#include "ddl.h"
+#include "errcodes.h"
+#include "floor.h"
+#include "follow.h"
+#include "protection.h"
+#include "rows.h"
+#include "session.h"
+
+static bool
+is_officer(void)
+{
+	return catalog_is_officer(GetUserId());
+}
+
+/*
+ * Returns the relation's OID if something is enforced about it.
+ */
+static Oid
+guarded_relation(RangeVar *name)
+{
+	Oid			relid = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
+	const RelationPolicy *policy = OidIsValid(relid) ? protection_find(relid) : NULL;
+
+	return policy != NULL && policy->mode == MODE_ENFORCE ? relid : InvalidOid;
+}
+
+static void
+refuse_without_officer(Oid relid, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROTECTION_BYPASS),
+			 errmsg("%s on relation \"%s\" needs a privacy officer", what, get_rel_name(relid)),
+			 errdetail("The relation holds labelled or protected data, and code of the statement's choice would see it without any check."),
+			 errhint("Functions of PostgreSQL itself may be used; for others ask a role that may execute purpose.label_column().")));
+}
+
+/*
+ * Is this function's code out of the owner's hands?
+ */
+static bool
+function_is_trusted(Oid function)
+{
+	HeapTuple	tuple;
+	Oid			language;
+
+	if (function < FirstNormalObjectId)
+		return true;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	language = ((Form_pg_proc) GETSTRUCT(tuple))->prolang;
+	ReleaseSysCache(tuple);
+	return language == ClanguageId || language == INTERNALlanguageId;
+}
+
+static bool
+untrusted_function(Oid function, void *context)
+{
+	return !function_is_trusted(function);
+}
+
+/*
+ * Finds functions that are not trusted, and what may hide such ones: queries
+ * and casts to domains, whose checks are not in the tree.
+ */
+static bool
+untrusted_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubLink) || IsA(node, Query))
+		return true;
+	if (IsA(node, CoerceToDomain) &&
+		((CoerceToDomain *) node)->resulttype >= FirstNormalObjectId)
+		return true;
+	if (check_functions_in_node(node, untrusted_function, context))
+		return true;
+	return expression_tree_walker(node, untrusted_walker, context);
+}
+
+/*
+ * Refuses a raw expression over a guarded relation's columns if it calls
+ * anything that is not trusted.  What cannot be analysed is left to
+ * PostgreSQL, which will say so itself.
+ */
+static void
+guard_expression(Oid relid, Node *raw, ParseExprKind kind, const char *what)
+{
+	ParseState *pstate;
+	Relation	rel;
+	Node	   *expression;
+
+	if (raw == NULL || is_officer())
+		return;
+	pstate = make_parsestate(NULL);
+	rel = table_open(relid, AccessShareLock);
+	addNSItemToQuery(pstate,
+					 addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
+												   NULL, false, true),
+					 false, true, true);
+	expression = transformExpr(pstate, copyObject(raw), kind);
+	table_close(rel, NoLock);
+	free_parsestate(pstate);
+	if (untrusted_walker(expression, NULL))
+		refuse_without_officer(relid, what);
+}
+
+/*
+ * Refuses a column type whose conversion could run somebody's code.
+ */
+static void
+guard_type(Oid relid, TypeName *name, const char *what)
+{
+	Type		type = name ? LookupTypeName(NULL, name, NULL, true) : NULL;
+	Oid			oid;
+
+	if (type == NULL)
+		return;
+	oid = typeTypeId(type);
+	ReleaseSysCache(type);
+	if (oid >= FirstNormalObjectId && !is_officer())
+		refuse_without_officer(relid, what);
+}
+
+static void
+guard_index(IndexStmt *stmt, Oid relid)
+{
+	ListCell   *lc;
+
+	guard_expression(relid, stmt->whereClause, EXPR_KIND_INDEX_PREDICATE, "a partial index");
+	foreach(lc, stmt->indexParams)
+		guard_expression(relid, lfirst_node(IndexElem, lc)->expr,
+						 EXPR_KIND_INDEX_EXPRESSION, "an index on an expression");
+}
+
+static void
+guard_constraint(Constraint *con, Oid relid)
+{
+	ListCell   *lc;
+
+	switch (con->contype)
+	{
+		case CONSTR_CHECK:
+			guard_expression(relid, con->raw_expr, EXPR_KIND_CHECK_CONSTRAINT,
+							 "a check constraint");
+			break;
+		case CONSTR_GENERATED:
+			guard_expression(relid, con->raw_expr, EXPR_KIND_GENERATED_COLUMN,
+							 "a generated column");
+			break;
+		case CONSTR_EXCLUSION:
+			guard_expression(relid, con->where_clause, EXPR_KIND_INDEX_PREDICATE,
+							 "an exclusion constraint");
+			foreach(lc, con->exclusions)
+				guard_expression(relid, linitial_node(IndexElem, lfirst_node(List, lc))->expr,
+								 EXPR_KIND_INDEX_EXPRESSION, "an exclusion constraint");
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+guard_column_use(Oid relid, const char *column)
+{
+	char	   *user = follow_user_of_column(relid, column);
+
+	if (user != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PURPOSE_IN_USE),
+				 errmsg("cannot drop column \"%s\" of relation \"%s\": the protection of \"%s\" rests on it",
+						column, get_rel_name(relid), user),
+				 errhint("Take the protection away first with purpose.unprotect().")));
+}
+
+/*
+ * Copies to a relation that leaves its parent what it had by inheritance.
+ */
+static void
+keep_inherited(RangeVar *child)
+{
+	Oid			relid = RangeVarGetRelid(child, NoLock, true);
+	Oid			argtypes[1] = {REGCLASSOID};
+
+	if (OidIsValid(relid) && protection_find(relid) != NULL)
+		OidFunctionCall1(LookupFuncName(list_make2(makeString(PURPOSE_SCHEMA),
+												   makeString("_keep_inherited")),
+										1, argtypes, false),
+						 ObjectIdGetDatum(relid));
+}
+
+static void
+remember_relation(DdlState *state, Oid relid)
+{
+	if (OidIsValid(relid))
+		state->relations = list_append_unique_oid(state->relations, relid);
+}
+
+static void
+before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
+{
+	const RelationPolicy *policy = protection_find(relid);
+	bool		guarded = policy != NULL && policy->mode == MODE_ENFORCE;
+	ListCell   *lc;
+
+	switch (cmd->subtype)
+	{
+		case AT_AlterColumnType:
+			if (guarded)
+			{
+				ColumnDef  *def = castNode(ColumnDef, cmd->def);
+
+				guard_type(relid, def->typeName, "changing a column's type to this one");
+				guard_expression(relid, def->raw_default, EXPR_KIND_ALTER_COL_TRANSFORM,
+								 "changing a column's type");
+			}
+			break;
+		case AT_AddColumn:
+			if (guarded)
+			{
+				foreach(lc, castNode(ColumnDef, cmd->def)->constraints)
+				{
+					Constraint *con = lfirst_node(Constraint, lc);
+
+					if (con->contype == CONSTR_GENERATED)
+						guard_constraint(con, relid);
+				}
+			}
+			remember_relation(state, relid);
+			break;
+		case AT_AddConstraint:
+			if (guarded && IsA(cmd->def, Constraint))
+				guard_constraint((Constraint *) cmd->def, relid);
+			break;
+		case AT_DropColumn:
+			if (policy != NULL)
+				guard_column_use(relid, cmd->name);
+			break;
+		case AT_DisableRowSecurity:
+			if (guarded && !superuser())
+				ereport(ERROR,
+						(errcode(ERRCODE_PROTECTION_BYPASS),
+						 errmsg("row-level security of relation \"%s\" cannot be disabled: it is part of its protection",
+								get_rel_name(relid)),
+						 errhint("purpose.unprotect() and purpose.label_column() put it back as it was.")));
+			break;
+		case AT_DetachPartition:
+			keep_inherited(castNode(PartitionCmd, cmd->def)->name);
+			break;
+		case AT_AttachPartition:
+			remember_relation(state, RangeVarGetRelid(castNode(PartitionCmd, cmd->def)->name,
+													  NoLock, true));
+			break;
+		case AT_AddInherit:
+			remember_relation(state, relid);
+			break;
+		case AT_DropInherit:
+			if (policy != NULL)
+				keep_inherited(makeRangeVar(get_namespace_name(get_rel_namespace(relid)),
+											get_rel_name(relid), -1));
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+before_alter_table(AlterTableStmt *stmt, DdlState *state)
+{
+	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	ListCell   *lc;
+
+	if (!OidIsValid(relid))
+		return;
+	foreach(lc, stmt->cmds)
+		before_alter_command(lfirst_node(AlterTableCmd, lc), relid, state);
+}
+
+static void
+before_truncate(TruncateStmt *stmt)
+{
+	ListCell   *lc;
+
+	if (is_officer() || session_current()->exempt)
+		return;
+	foreach(lc, stmt->relations)
+	{
+		Oid			relid = guarded_relation(lfirst_node(RangeVar, lc));
+		const RelationPolicy *policy = OidIsValid(relid) ? protection_find(relid) : NULL;
+
+		if (policy != NULL && (policy->protection != NULL || policy->problem != NULL))
+			ereport(ERROR,
+					(errcode(ERRCODE_PROTECTION_BYPASS),
+					 errmsg("TRUNCATE of protected relation \"%s\" needs a privacy officer",
+							get_rel_name(relid)),
+					 errhint("DELETE removes the rows that the declared purpose can see.")));
+	}
+}
+
+static void
+before_drop(DropStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->objects)
+	{
+		Node	   *object = lfirst(lc);
+
+		if (stmt->removeType == OBJECT_POLICY)
+		{
+			List	   *names = castNode(List, object);
+			char	   *policy = strVal(llast(names));
+			Oid			relid;
+
+			if (!floor_is_policy(policy) || superuser())
+				continue;
+			relid = guarded_relation(makeRangeVarFromNameList(list_truncate(list_copy(names),
+																			list_length(names) - 1)));
+			if (OidIsValid(relid))
+				ereport(ERROR,
+						(errcode(ERRCODE_PROTECTION_BYPASS),
+						 errmsg("policy \"%s\" of relation \"%s\" is part of its protection",
+								policy, get_rel_name(relid)),
+						 errhint("purpose.unprotect() takes the protection away.")));
+		}
+		else if (stmt->removeType == OBJECT_EXTENSION &&
+				 strcmp(strVal(object), PURPOSE_EXTENSION) == 0 && superuser())
+		{
+			/* Leave the users' tables as they were found. */
+			OidFunctionCall0(LookupFuncName(list_make2(makeString(PURPOSE_SCHEMA),
+													   makeString("_before_drop_extension")),
+											0, NULL, false));
+			CommandCounterIncrement();
+		}
+	}
+}
+
+static void
+before_policy(Oid relid, Node *qual, Node *check)
+{
+	if (!OidIsValid(relid))
+		return;
+	guard_expression(relid, qual, EXPR_KIND_POLICY, "a policy");
+	guard_expression(relid, check, EXPR_KIND_POLICY, "a policy");
+}
+
+/*
+ * A dump brings the floor's policy along, after the labels that made us create
+ * it already.  What the dump says counts.
+ */
+static void
+before_create_policy(CreatePolicyStmt *stmt)
+{
+	Oid			relid = RangeVarGetRelid(stmt->table, NoLock, true);
+
+	if (OidIsValid(relid) && floor_is_policy(stmt->policy_name) && superuser())
+	{
+		const char *names[] = {FLOOR_POLICY, FLOOR_POLICY_WOKEN};
+
+		for (int i = 0; i < lengthof(names); i++)
+		{
+			Oid			policy = get_relation_policy_oid(relid, names[i], true);
+
+			if (OidIsValid(policy))
+			{
+				RemovePolicyById(policy);
+				CommandCounterIncrement();
+			}
+		}
+		return;
+	}
+	before_policy(guarded_relation(stmt->table), stmt->qual, stmt->with_check);
+}
+
+static void
+before_trigger(CreateTrigStmt *stmt)
+{
+	Oid			relid = guarded_relation(stmt->relation);
+	Oid			function;
+
+	if (!OidIsValid(relid) || is_officer())
+		return;
+	function = LookupFuncName(stmt->funcname, 0, NULL, true);
+	if ((OidIsValid(function) && !function_is_trusted(function)) || stmt->whenClause != NULL)
+		refuse_without_officer(relid, "a trigger");
+}
+
+static void
+before_statistics(CreateStatsStmt *stmt)
+{
+	ListCell   *lc;
+	Oid			relid;
+
+	if (list_length(stmt->relations) != 1 || !IsA(linitial(stmt->relations), RangeVar))
+		return;
+	relid = guarded_relation(linitial_node(RangeVar, stmt->relations));
+	if (!OidIsValid(relid))
+		return;
+	foreach(lc, stmt->exprs)
+		guard_expression(relid, lfirst_node(StatsElem, lc)->expr, EXPR_KIND_STATS_EXPRESSION,
+						 "statistics on an expression");
+}
+
+/*
+ * A domain's check runs on every value of its columns.
+ */
+static void
+before_alter_domain(AlterDomainStmt *stmt)
+{
+	Oid			domain;
+	ListCell   *lc;
+
+	if (stmt->subtype != 'C' || is_officer())
+		return;
+	domain = LookupTypeNameOid(NULL, makeTypeNameFromNameList(stmt->typeName), true);
+	if (!OidIsValid(domain) || !IsA(stmt->def, Constraint))
+		return;
+	foreach(lc, floor_tables_of_domain(domain))
+	{
+		const RelationPolicy *policy = protection_find(lfirst_oid(lc));
+
+		if (policy != NULL && policy->mode == MODE_ENFORCE)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROTECTION_BYPASS),
+					 errmsg("a check on domain \"%s\" needs a privacy officer",
+							format_type_be(domain)),
+					 errdetail("Columns of labelled or protected tables are of this domain, and the check would see their values.")));
+	}
+}
+
+/*
+ * Finds the labelled columns that a query reads, to warn that its copy will
+ * hold them without their labels.
+ */
+static void
+before_create_table_as(CreateTableAsStmt *stmt, DdlState *state)
+{
+	List	   *rewritten;
+	ListCell   *lc;
+
+	if (!IsA(stmt->query, Query) || ((Query *) stmt->query)->commandType != CMD_SELECT)
+		return;
+	rewritten = pg_rewrite_query(copyObject((Query *) stmt->query));
+	foreach(lc, rewritten)
+	{
+		Query	   *query = lfirst_node(Query, lc);
+
+		state->launders = list_concat(state->launders, rows_labelled_columns(query));
+	}
+	state->launder_target = pstrdup(stmt->into->rel->relname);
+}
+
+static void
+before_label(SecLabelStmt *stmt, DdlState *state)
+{
+	if (stmt->provider != NULL && strcmp(stmt->provider, PURPOSE_PROVIDER) != 0)
+		return;
+	if (stmt->objtype == OBJECT_COLUMN)
+	{
+		List	   *names = castNode(List, stmt->object);
+
+		remember_relation(state,
+						  RangeVarGetRelid(makeRangeVarFromNameList(list_truncate(list_copy(names),
+																				  list_length(names) - 1)),
+										   NoLock, true));
+	}
+	else if (stmt->objtype == OBJECT_TABLE)
+		remember_relation(state,
+						  RangeVarGetRelid(makeRangeVarFromNameList(castNode(List, stmt->object)),
+										   NoLock, true));
+}
+
+/*
+ * Guards one statement before it runs.  Raises PU007 where a privacy officer
+ * is needed or protection would be lost, PU010 where something rests on what
+ * goes.
+ */
+void
+ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state)
+{
+	Node	   *stmt = pstmt->utilityStmt;
+	Oid			relid;
+
+	switch (nodeTag(stmt))
+	{
+		case T_RenameStmt:
+		case T_AlterObjectSchemaStmt:
+			state->remembered = follow_remember();
+			break;
+		case T_AlterTableStmt:
+			before_alter_table((AlterTableStmt *) stmt, state);
+			break;
+		case T_TruncateStmt:
+			before_truncate((TruncateStmt *) stmt);
+			break;
+		case T_DropStmt:
+			before_drop((DropStmt *) stmt);
+			break;
+		case T_IndexStmt:
+			relid = guarded_relation(((IndexStmt *) stmt)->relation);
+			if (OidIsValid(relid))
+				guard_index((IndexStmt *) stmt, relid);
+			break;
+		case T_CreateStatsStmt:
+			before_statistics((CreateStatsStmt *) stmt);
+			break;
+		case T_CreateTrigStmt:
+			before_trigger((CreateTrigStmt *) stmt);
+			break;
+		case T_RuleStmt:
+			relid = guarded_relation(((RuleStmt *) stmt)->relation);
+			if (OidIsValid(relid) && !is_officer() &&
+				get_rel_relkind(relid) != RELKIND_VIEW)
+				refuse_without_officer(relid, "a rule");
+			break;
+		case T_CreatePolicyStmt:
+			before_create_policy((CreatePolicyStmt *) stmt);
+			break;
+		case T_AlterPolicyStmt:
+			relid = guarded_relation(((AlterPolicyStmt *) stmt)->table);
+			if (OidIsValid(relid) && !superuser() &&
+				floor_is_policy(((AlterPolicyStmt *) stmt)->policy_name))
+				ereport(ERROR,
+						(errcode(ERRCODE_PROTECTION_BYPASS),
+						 errmsg("policy \"%s\" of relation \"%s\" is part of its protection",
+								((AlterPolicyStmt *) stmt)->policy_name, get_rel_name(relid))));
+			before_policy(relid, ((AlterPolicyStmt *) stmt)->qual,
+						  ((AlterPolicyStmt *) stmt)->with_check);
+			break;
+		case T_AlterDomainStmt:
+			before_alter_domain((AlterDomainStmt *) stmt);
+			break;
+		case T_CreateTableAsStmt:
+			before_create_table_as((CreateTableAsStmt *) stmt, state);
+			break;
+		case T_SecLabelStmt:
+			before_label((SecLabelStmt *) stmt, state);
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+after_alter_table(AlterTableStmt *stmt)
+{
+	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		if (lfirst_node(AlterTableCmd, lc)->subtype == AT_EnableRowSecurity &&
+			OidIsValid(relid) && protection_find(relid) != NULL)
+			floor_user_enables(relid);
+	}
+}
+
+static void
+after_label(SecLabelStmt *stmt)
+{
+	if (stmt->objtype == OBJECT_DOMAIN)
+	{
+		Oid			domain = LookupTypeNameOid(NULL, castNode(TypeName, stmt->object), true);
+
+		if (OidIsValid(domain))
+			floor_sync_domain(domain);
+	}
+}
+
+/*
+ * Does what must follow a statement that ran.
+ */
+void
+ddl_after(PlannedStmt *pstmt, DdlState *state)
+{
+	Node	   *stmt = pstmt->utilityStmt;
+	ListCell   *lc;
+
+	switch (nodeTag(stmt))
+	{
+		case T_RenameStmt:
+		case T_AlterObjectSchemaStmt:
+			follow_rewrite(state->remembered);
+			break;
+		case T_CreateStmt:
+			CommandCounterIncrement();
+			remember_relation(state, RangeVarGetRelid(((CreateStmt *) stmt)->relation,
+													  NoLock, true));
+			break;
+		case T_AlterTableStmt:
+			CommandCounterIncrement();
+			after_alter_table((AlterTableStmt *) stmt);
+			break;
+		case T_SecLabelStmt:
+			CommandCounterIncrement();
+			after_label((SecLabelStmt *) stmt);
+			break;
+		default:
+			break;
+	}
+
+	foreach(lc, state->relations)
+	{
+		if (protection_find(lfirst_oid(lc)) != NULL || IsA(stmt, SecLabelStmt))
+			floor_sync(lfirst_oid(lc));
+	}
+	foreach(lc, state->launders)
+		ereport(WARNING,
+				(errmsg("relation \"%s\" holds data of labelled column %s without its label",
+						state->launder_target, (char *) lfirst(lc)),
+				 errhint("Label its columns with purpose.label_column(), and protect it if its rows belong to data subjects.")));
+}

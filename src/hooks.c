@@ -1,0 +1,237 @@
+/*
+ * hooks.c
+ *		PostgreSQL's hooks: who is called when, and nothing else.
+ *
+ *	planner			planning.c puts the row rules in and marks what is used
+ *	ExecutorStart	access.c absorbs changes; during it
+ *	CheckPerms		access.c judges
+ *	ExecutorRun		access.c judges again if the world changed since
+ *	ProcessUtility	ddl.c guards, copy.c takes COPY over
+ *
+ * Other extensions' hooks are called from ours, so what they change in a query
+ * before planning is seen only if they were loaded after us; the library
+ * should come last in shared_preload_libraries, so that its hooks run first
+ * and wrap the others.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "optimizer/planner.h"
+#include "tcop/cmdtag.h"
+#include "tcop/utility.h"
+
+#include "access.h"
+#include "catalog.h"
+#include "compat.h"
+#include "copy.h"
+#include "ddl.h"
+#include "hooks.h"
+#include "planning.h"
+
+static planner_hook_type prev_planner = NULL;
+static ExecutorStart_hook_type prev_executor_start = NULL;
+static ExecutorRun_hook_type prev_executor_run = NULL;
+static ExecutorCheckPerms_hook_type prev_check_perms = NULL;
+static ProcessUtility_hook_type prev_process_utility = NULL;
+
+static PlannedStmt *
+plan(Query *query, const char *query_string, int cursor_options, ParamListInfo params)
+{
+	PlannerGlobal *glob = planning_prepare(query, params);
+	PlannedStmt *stmt;
+
+	if (prev_planner)
+		stmt = prev_planner(query, query_string, cursor_options, params);
+	else
+		stmt = standard_planner(query, query_string, cursor_options, params);
+	if (glob != NULL)
+		planning_finish(stmt, glob);
+	return stmt;
+}
+
+static void
+next_executor_start(QueryDesc *desc, int eflags)
+{
+	if (prev_executor_start)
+		prev_executor_start(desc, eflags);
+	else
+		standard_ExecutorStart(desc, eflags);
+}
+
+static void
+executor_start(QueryDesc *desc, int eflags)
+{
+	bool		referential = access_query_is_referential(desc);
+
+	access_statement_starts(desc);
+	if (referential == access_is_referential())
+		next_executor_start(desc, eflags);
+	else
+	{
+		bool		before = access_set_referential(referential);
+
+		PG_TRY();
+		{
+			next_executor_start(desc, eflags);
+		}
+		PG_FINALLY();
+		{
+			access_set_referential(before);
+		}
+		PG_END_TRY();
+	}
+}
+
+static void
+next_executor_run(COMPAT_EXECUTOR_RUN_ARGS)
+{
+	if (prev_executor_run)
+		prev_executor_run(COMPAT_EXECUTOR_RUN_CALL);
+	else
+		standard_ExecutorRun(COMPAT_EXECUTOR_RUN_CALL);
+}
+
+static void
+executor_run(COMPAT_EXECUTOR_RUN_ARGS)
+{
+	bool		referential = access_query_is_referential(queryDesc);
+
+	if (referential == access_is_referential())
+	{
+		access_statement_resumes(queryDesc);
+		next_executor_run(COMPAT_EXECUTOR_RUN_CALL);
+	}
+	else
+	{
+		bool		before = access_set_referential(referential);
+
+		PG_TRY();
+		{
+			access_statement_resumes(queryDesc);
+			next_executor_run(COMPAT_EXECUTOR_RUN_CALL);
+		}
+		PG_FINALLY();
+		{
+			access_set_referential(before);
+		}
+		PG_END_TRY();
+	}
+}
+
+static bool
+check_perms(COMPAT_CHECK_PERMS_ARGS)
+{
+	if (prev_check_perms && !prev_check_perms(COMPAT_CHECK_PERMS_CALL))
+		return false;
+	return access_check_starting(rtable, COMPAT_PERMINFOS, ereport_on_violation);
+}
+
+static void
+next_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+					 ProcessUtilityContext context, ParamListInfo params,
+					 QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	if (prev_process_utility)
+		prev_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, query_string, read_only_tree, context, params, env,
+								dest, qc);
+}
+
+/*
+ * Is this a statement that can reach data or declarations at all?  The others
+ * (transaction control above all, which must work in a failed transaction) are
+ * passed through untouched.
+ */
+static bool
+utility_concerns_us(const PlannedStmt *pstmt)
+{
+	return !IsA(pstmt->utilityStmt, TransactionStmt) && IsTransactionState() &&
+		!IsAbortedTransactionBlockState() && catalog_oids() != NULL && !IsBinaryUpgrade;
+}
+
+/*
+ * Runs a statement during which the executor must know what is going on.
+ */
+static void
+process_flagged(bool altering, bool holdable, PlannedStmt *pstmt, const char *query_string,
+				bool read_only_tree, ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	bool		was_altering = access_set_altering_table(altering);
+	bool		was_holdable = access_set_opening_holdable(holdable);
+
+	PG_TRY();
+	{
+		next_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		access_set_altering_table(was_altering);
+		access_set_opening_holdable(was_holdable);
+	}
+	PG_END_TRY();
+}
+
+static void
+process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	DdlState	state = {0};
+	bool		altering;
+	bool		holdable;
+
+	if (!utility_concerns_us(pstmt))
+	{
+		next_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
+		return;
+	}
+	if (IsA(pstmt->utilityStmt, CopyStmt))
+	{
+		uint64		processed;
+
+		if (copy_from_guarded(pstmt, query_string, &processed))
+		{
+			if (qc)
+				SetQueryCompletion(qc, CMDTAG_COPY, processed);
+			return;
+		}
+		pstmt = copy_to_as_query(pstmt);
+	}
+
+	ddl_before(pstmt, query_string, &state);
+	altering = IsA(pstmt->utilityStmt, AlterTableStmt);
+	holdable = IsA(pstmt->utilityStmt, DeclareCursorStmt) &&
+		(((DeclareCursorStmt *) pstmt->utilityStmt)->options & CURSOR_OPT_HOLD) != 0;
+	if (altering || holdable)
+		process_flagged(altering, holdable, pstmt, query_string, read_only_tree, context,
+						params, env, dest, qc);
+	else
+		next_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
+
+	/* A procedure that was called may have left us without a transaction. */
+	if (IsTransactionState())
+		ddl_after(pstmt, &state);
+}
+
+/*
+ * Installs the hooks.  Called from _PG_init while preloading.
+ */
+void
+hooks_init(void)
+{
+	prev_planner = planner_hook;
+	planner_hook = plan;
+	prev_executor_start = ExecutorStart_hook;
+	ExecutorStart_hook = executor_start;
+	prev_executor_run = ExecutorRun_hook;
+	ExecutorRun_hook = executor_run;
+	prev_check_perms = ExecutorCheckPerms_hook;
+	ExecutorCheckPerms_hook = check_perms;
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+}

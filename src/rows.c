@@ -1,0 +1,391 @@
+/*
+ * rows.c
+ *		Puts the row rule into rewritten queries, before planning.
+ *
+ * Every protected relation, wherever a query reaches it (subqueries, WITH,
+ * sublinks, the insides of views whoever owns them, targets of UPDATE, DELETE
+ * and MERGE, partitions and children addressed directly), gets a security
+ * qual in front of those that row-level security gave it, so that no other
+ * condition, not even another policy's, sees a row that the rule hides:
+ *
+ *	purpose._visible(relation, key, ...)
+ *		where the row names its subject;
+ *	CASE WHEN fk IS NULL THEN purpose._visible(relation, fk, ...)
+ *		 ELSE (SELECT <the rule of the parent> FROM parent WHERE key = fk) END
+ *		where it leads there by a foreign key ("via"), to any depth.
+ *
+ * The rule holds no decision: purpose._visible() (visible.c) asks who acts,
+ * and for what, when it runs.  INSERT needs no rule; the WHERE of ON CONFLICT
+ * DO UPDATE gets it, so that a hidden row stays hidden there too.
+ *
+ * pg_statistic and pg_statistic_ext_data get a rule of their own: they hold
+ * values of labelled columns, and the views on them show these to owners.
+ *
+ * Each relation that anything is declared about leaves marked (mark.h).
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/pg_statistic.h"
+#include "catalog/pg_statistic_ext_data.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_oper.h"
+#include "parser/parse_relation.h"
+#include "parser/parsetree.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "mark.h"
+#include "protection.h"
+#include "rows.h"
+
+/*
+ * A copy of what one relation's rule is made from: building it opens
+ * relations, during which a policy's memory may go.
+ */
+typedef struct RuleSource
+{
+	Oid			relid;
+	List	   *hops;
+	int			nkeys;
+	AttrNumber	keys[INDEX_MAX_KEYS];
+} RuleSource;
+
+static bool
+is_statistics(Oid relid)
+{
+	return relid == StatisticRelationId || relid == StatisticExtDataRelationId;
+}
+
+static bool
+concerned_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		return rte->rtekind == RTE_RELATION &&
+			(is_statistics(rte->relid) || protection_find(rte->relid) != NULL);
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, concerned_walker, context,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, concerned_walker, context);
+}
+
+/*
+ * Says whether a query reaches any relation that something is declared about.
+ */
+bool
+rows_query_concerned(Query *query)
+{
+	return concerned_walker((Node *) query, NULL);
+}
+
+static Var *
+make_column(Index varno, Oid relid, AttrNumber attno, Index levelsup)
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	get_atttypetypmodcoll(relid, attno, &type, &typmod, &collation);
+	return makeVar(varno, attno, type, typmod, collation, levelsup);
+}
+
+static Node *
+make_visible_call(Oid relid, List *keys)
+{
+	Const	   *relation = makeConst(OIDOID, -1, InvalidOid, sizeof(Oid),
+									 ObjectIdGetDatum(relid), false, true);
+
+	return (Node *) makeFuncExpr(catalog_oids()->fn_visible, BOOLOID,
+								 lcons(relation, keys), InvalidOid, InvalidOid,
+								 COERCE_EXPLICIT_CALL);
+}
+
+static Node *make_rule(const RuleSource *source, int depth, Index varno, Oid at);
+
+/*
+ * Makes (SELECT <rule from the parent on> FROM parent WHERE key = fk AND ...).
+ * The relation at hand is varno of the query around it.
+ */
+static Node *
+make_parent_lookup(const RuleSource *source, int depth, Index varno, Oid at)
+{
+	SubjectHop *hop = list_nth(source->hops, depth);
+	ParseState *pstate = make_parsestate(NULL);
+	Query	   *query = makeNode(Query);
+	SubLink    *sublink = makeNode(SubLink);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	Relation	parent = table_open(hop->parent, AccessShareLock);
+	RangeTblEntry *rte;
+	List	   *conditions = NIL;
+
+	rte = addRangeTableEntryForRelation(pstate, parent, AccessShareLock,
+										NULL, true, true)->p_rte;
+	compat_clear_permissions(rte);
+	table_close(parent, NoLock);
+
+	for (int i = 0; i < hop->nkeys; i++)
+	{
+		Node	   *key = (Node *) make_column(1, hop->parent, hop->parent_attnos[i], 0);
+		Node	   *fk = (Node *) make_column(varno, at, hop->child_attnos[i], 1);
+		Node	   *equal = (Node *) make_op(pstate,
+											 list_make2(makeString("pg_catalog"), makeString("=")),
+											 key, fk, NULL, -1);
+
+		assign_expr_collations(pstate, equal);
+		conditions = lappend(conditions, equal);
+	}
+
+	ref->rtindex = 1;
+	query->commandType = CMD_SELECT;
+	query->querySource = QSRC_ORIGINAL;
+	query->canSetTag = true;
+	query->rtable = list_make1(rte);
+	query->jointree = makeFromExpr(list_make1(ref), (Node *) make_ands_explicit(conditions));
+	query->targetList = list_make1(makeTargetEntry((Expr *) make_rule(source, depth + 1, 1,
+																	  hop->parent),
+												   1, pstrdup("visible"), false));
+	query->hasSubLinks = depth + 1 < list_length(source->hops);
+	free_parsestate(pstate);
+
+	sublink->subLinkType = EXPR_SUBLINK;
+	sublink->subselect = (Node *) query;
+	sublink->location = -1;
+	return (Node *) sublink;
+}
+
+/*
+ * Makes the rule for the relation `at`, which is varno of its query, from hop
+ * number depth on.
+ */
+static Node *
+make_rule(const RuleSource *source, int depth, Index varno, Oid at)
+{
+	SubjectHop *hop;
+	List	   *fks = NIL;
+	List	   *nulls = NIL;
+	CaseExpr   *result;
+	CaseWhen   *when;
+
+	if (depth == list_length(source->hops))
+	{
+		List	   *keys = NIL;
+
+		for (int i = 0; i < source->nkeys; i++)
+			keys = lappend(keys, make_column(varno, at, source->keys[i], 0));
+		return make_visible_call(source->relid, keys);
+	}
+
+	hop = list_nth(source->hops, depth);
+	for (int i = 0; i < hop->nkeys; i++)
+	{
+		NullTest   *test = makeNode(NullTest);
+
+		test->arg = (Expr *) make_column(varno, at, hop->child_attnos[i], 0);
+		test->nulltesttype = IS_NULL;
+		test->location = -1;
+		nulls = lappend(nulls, test);
+		fks = lappend(fks, copyObject(test->arg));
+	}
+	when = makeNode(CaseWhen);
+	when->expr = list_length(nulls) == 1 ? linitial(nulls) :
+		makeBoolExpr(OR_EXPR, nulls, -1);
+	when->result = (Expr *) make_visible_call(source->relid, fks);
+	when->location = -1;
+	result = makeNode(CaseExpr);
+	result->casetype = BOOLOID;
+	result->args = list_make1(when);
+	result->defresult = (Expr *) make_parent_lookup(source, depth, varno, at);
+	result->location = -1;
+	return (Node *) result;
+}
+
+/*
+ * Makes the rule for statistics: judged by the relation and column that they
+ * are about.
+ */
+static Node *
+make_statistics_rule(Index varno, Oid catalog)
+{
+	List	   *args;
+	Oid			function;
+
+	if (catalog == StatisticRelationId)
+	{
+		function = catalog_oids()->fn_statistic_visible;
+		args = list_make2(make_column(varno, catalog, Anum_pg_statistic_starelid, 0),
+						  make_column(varno, catalog, Anum_pg_statistic_staattnum, 0));
+	}
+	else
+	{
+		function = catalog_oids()->fn_ext_statistic_visible;
+		args = list_make1(make_column(varno, catalog, Anum_pg_statistic_ext_data_stxoid, 0));
+	}
+	return (Node *) makeFuncExpr(function, BOOLOID, args, InvalidOid, InvalidOid,
+								 COERCE_EXPLICIT_CALL);
+}
+
+/*
+ * Puts the rule where it works for this entry of this query.
+ */
+static void
+inject(Query *query, Index varno, RangeTblEntry *rte, Node *rule, bool has_sublinks)
+{
+	bool		is_target = varno == query->resultRelation;
+
+	if (is_target && query->commandType == CMD_INSERT)
+	{
+		OnConflictExpr *conflict = query->onConflict;
+
+		if (conflict == NULL || conflict->action != ONCONFLICT_UPDATE)
+			return;
+		conflict->onConflictWhere = conflict->onConflictWhere == NULL ? rule :
+			(Node *) makeBoolExpr(AND_EXPR, list_make2(rule, conflict->onConflictWhere), -1);
+	}
+	else
+		rte->securityQuals = lcons(rule, rte->securityQuals);
+	query->hasSubLinks |= has_sublinks;
+}
+
+static void
+apply_to_entry(Query *query, Index varno, ColumnUse *use)
+{
+	RangeTblEntry *rte = rt_fetch(varno, query->rtable);
+	const RelationPolicy *policy;
+	RuleSource	source = {0};
+	bool		has_rule = false;
+	Mark		mark;
+
+	if (rte->rtekind != RTE_RELATION || mark_get(rte, &mark))
+		return;
+	if (is_statistics(rte->relid))
+	{
+		inject(query, varno, rte, make_statistics_rule(varno, rte->relid), false);
+		mark_set(rte, NULL);
+		return;
+	}
+	policy = protection_find(rte->relid);
+	if (policy == NULL)
+		return;
+
+	/*
+	 * EXCLUDED is a range table entry of the target's relation, of relkind
+	 * "composite type": values that the query brings itself.  Views have
+	 * labels but no rows of their own.
+	 */
+	if (rte->relkind == RELKIND_COMPOSITE_TYPE || rte->relkind == RELKIND_VIEW)
+		return;
+	if (policy->protection != NULL)
+	{
+		ListCell   *lc;
+
+		has_rule = true;
+		source.relid = rte->relid;
+		source.nkeys = policy->protection->nkeys;
+		memcpy(source.keys, policy->protection->keys, sizeof(source.keys));
+		foreach(lc, policy->protection->hops)
+		{
+			SubjectHop *hop = palloc(sizeof(SubjectHop));
+
+			memcpy(hop, lfirst(lc), sizeof(SubjectHop));
+			source.hops = lappend(source.hops, hop);
+		}
+	}
+	mark_set(rte, columns_used(use, rte));
+	if (has_rule)
+		inject(query, varno, rte, make_rule(&source, 0, varno, source.relid),
+			   source.hops != NIL);
+}
+
+static bool
+apply_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+
+		/* Inner queries first: the rules themselves need no visit. */
+		query_tree_walker(query, apply_walker, context, 0);
+		for (Index varno = 1; varno <= list_length(query->rtable); varno++)
+			apply_to_entry(query, varno, context);
+		return false;
+	}
+	return expression_tree_walker(node, apply_walker, context);
+}
+
+/*
+ * Marks and guards every relation of the query that something is declared
+ * about.  Changes the query in place.
+ */
+void
+rows_apply(Query *query, ColumnUse *use)
+{
+	apply_walker((Node *) query, use);
+}
+
+typedef struct LabelledColumns
+{
+	ColumnUse  *use;
+	List	   *names;
+} LabelledColumns;
+
+static bool
+labelled_walker(Node *node, void *context)
+{
+	LabelledColumns *result = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+		Bitmapset  *used = columns_used(result->use, rte);
+		const RelationPolicy *policy = NULL;
+		ListCell   *lc;
+
+		if (rte->rtekind == RTE_RELATION && rte->relkind != RELKIND_COMPOSITE_TYPE &&
+			rte->relkind != RELKIND_VIEW)
+			policy = protection_find(rte->relid);
+		foreach(lc, policy ? policy->columns : NIL)
+		{
+			LabelledColumn *column = lfirst(lc);
+
+			if (bms_is_member(column->attno - FirstLowInvalidHeapAttributeNumber, used) ||
+				bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used))
+				result->names = lappend(result->names,
+										psprintf("\"%s.%s\"", get_rel_name(rte->relid),
+												 get_attname(rte->relid, column->attno, false)));
+		}
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, labelled_walker, context,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, labelled_walker, context);
+}
+
+/*
+ * Returns the names ("relation.column", quoted) of the labelled columns that a
+ * rewritten query uses.
+ */
+List *
+rows_labelled_columns(Query *query)
+{
+	LabelledColumns result = {columns_analyze(query), NIL};
+
+	labelled_walker((Node *) query, &result);
+	return result.names;
+}
