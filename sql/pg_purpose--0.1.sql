@@ -1104,3 +1104,54 @@ LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'purpose_reset_observed';
 COMMENT ON FUNCTION purpose.reset_observed_violations() IS 'Forgets what was observed in this database. Error 55000';
 REVOKE ALL ON FUNCTION purpose.reset_observed_violations() FROM PUBLIC;
+
+-- ---------------------------------------------------------------------------
+-- Privacy officers
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION purpose._officer_objects() RETURNS SETOF text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('EXECUTE ON FUNCTION %s', p.oid::regprocedure)
+	FROM pg_proc p WHERE p.pronamespace = 'purpose'::regnamespace
+	AND p.proname NOT LIKE '\_%' AND p.proname NOT IN ('appoint_officer', 'dismiss_officer')
+	AND NOT EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)
+	UNION ALL SELECT 'SELECT ON purpose.consent_history'
+	UNION ALL SELECT 'SELECT ON purpose.consent_state'
+	UNION ALL SELECT 'SELECT ON purpose.purpose_grant'
+	UNION ALL SELECT 'SELECT ON purpose.observed_violations'
+	UNION ALL SELECT 'INSERT ON purpose.consent_import'
+$$;
+COMMENT ON FUNCTION purpose._officer_objects() IS 'The privileges that appoint_officer() grants';
+REVOKE ALL ON FUNCTION purpose._officer_objects() FROM PUBLIC;
+
+CREATE FUNCTION purpose.appoint_officer(role regrole) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	o text;
+BEGIN
+	FOR o IN SELECT purpose._officer_objects() LOOP
+		EXECUTE format('GRANT %s TO %s', o, role);
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION purpose.appoint_officer(regrole) IS 'Makes a role a privacy officer: grants it every administrative function. Runs with the caller''s rights';
+REVOKE ALL ON FUNCTION purpose.appoint_officer(regrole) FROM PUBLIC;
+
+CREATE FUNCTION purpose.dismiss_officer(role regrole) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	o text;
+BEGIN
+	FOR o IN SELECT purpose._officer_objects() LOOP
+		EXECUTE format('REVOKE %s FROM %s', o, role);
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION purpose.dismiss_officer(regrole) IS 'Takes back what appoint_officer() granted. Runs with the caller''s rights';
+REVOKE ALL ON FUNCTION purpose.dismiss_officer(regrole) FROM PUBLIC;

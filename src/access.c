@@ -268,7 +268,7 @@ access_check_relations(List *rtable, List *perminfos, bool raise)
 		const RelationPolicy *policy;
 
 		/* relkind 'c' is EXCLUDED: see rows.c */
-		if (rte->rtekind != RTE_RELATION || rte->relkind == RELKIND_COMPOSITE_TYPE ||
+		if (!compat_is_relation(rte) || rte->relkind == RELKIND_COMPOSITE_TYPE ||
 			!compat_relation_use(rte, perminfos, &use))
 			continue;
 		policy = protection_find(rte->relid);

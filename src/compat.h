@@ -104,6 +104,17 @@ compat_function_executable(Oid func, Oid role)
 #endif
 
 /*
+ * Does the entry stand for a relation?  Since 16 (47bb9db75) that of a view
+ * whose query was put in its place still does, for its permissions.
+ */
+static inline bool
+compat_is_relation(const RangeTblEntry *rte)
+{
+	return rte->rtekind == RTE_RELATION ||
+		(rte->rtekind == RTE_SUBQUERY && OidIsValid(rte->relid));
+}
+
+/*
  * The expressions that the columns of a join, and since 18 (247dea89f) of a
  * grouping, stand for.
  */
@@ -163,6 +174,15 @@ compat_check_insert(ParseState *pstate, ParseNamespaceItem *nsitem, Bitmapset *c
 #else
 #define compat_completion_count() \
 	(*((volatile uint64 *) &ShmemVariableCache->xactCompletionCount))
+#endif
+
+/*
+ * Functions that do not return; the spelling changed in 18 (28e04155f).
+ */
+#if PG_VERSION_NUM >= 180000
+#define compat_noreturn		pg_noreturn
+#else
+#define compat_noreturn		__attribute__((noreturn))
 #endif
 
 /*

@@ -21,6 +21,7 @@
 
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/heap.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -323,6 +324,36 @@ before_alter_table(AlterTableStmt *stmt, DdlState *state)
 		before_alter_command(lfirst_node(AlterTableCmd, lc), relid, state);
 }
 
+/*
+ * Returns all tables that the statement would empty: those below the named
+ * ones, and with CASCADE those that refer to them.
+ */
+static List *
+truncated_relations(TruncateStmt *stmt)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, stmt->relations)
+	{
+		RangeVar   *name = lfirst_node(RangeVar, lc);
+		Oid			relid = RangeVarGetRelid(name, NoLock, true);
+
+		if (OidIsValid(relid))
+			result = list_union_oid(result, name->inh ? find_all_inheritors(relid, NoLock, NULL) :
+									list_make1_oid(relid));
+	}
+	while (stmt->behavior == DROP_CASCADE && result != NIL)
+	{
+		List	   *more = list_difference_oid(heap_truncate_find_FKs(result), result);
+
+		if (more == NIL)
+			break;
+		result = list_concat(result, more);
+	}
+	return result;
+}
+
 static void
 before_truncate(TruncateStmt *stmt)
 {
@@ -330,16 +361,16 @@ before_truncate(TruncateStmt *stmt)
 
 	if (is_officer() || session_current()->exempt)
 		return;
-	foreach(lc, stmt->relations)
+	foreach(lc, truncated_relations(stmt))
 	{
-		Oid			relid = guarded_relation(lfirst_node(RangeVar, lc));
-		const RelationPolicy *policy = OidIsValid(relid) ? protection_find(relid) : NULL;
+		const RelationPolicy *policy = protection_find(lfirst_oid(lc));
 
-		if (policy != NULL && (policy->protection != NULL || policy->problem != NULL))
+		if (policy != NULL && policy->mode == MODE_ENFORCE &&
+			(policy->protection != NULL || policy->problem != NULL))
 			ereport(ERROR,
 					(errcode(ERRCODE_PROTECTION_BYPASS),
 					 errmsg("TRUNCATE of protected relation \"%s\" needs a privacy officer",
-							get_rel_name(relid)),
+							get_rel_name(lfirst_oid(lc))),
 					 errhint("DELETE removes the rows that the declared purpose can see.")));
 	}
 }
@@ -528,6 +559,8 @@ ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state)
 	Node	   *stmt = pstmt->utilityStmt;
 	Oid			relid;
 
+	if (!protection_any() && !IsA(stmt, SecLabelStmt) && !IsA(stmt, DropStmt))
+		return;
 	switch (nodeTag(stmt))
 	{
 		case T_RenameStmt:

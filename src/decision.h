@@ -5,6 +5,7 @@
 #ifndef PURPOSE_DECISION_H
 #define PURPOSE_DECISION_H
 
+#include "compat.h"
 #include "consent.h"
 #include "declaration.h"
 #include "label.h"
@@ -60,7 +61,7 @@ typedef struct Decision
 
 extern Decision decision_make(const DecisionRequest *request);
 extern const char *decision_reason_name(DecisionReason reason);
-extern void decision_raise(const Decision *decision, const Session *session,
-						   Oid relid, AttrNumber attno) pg_attribute_noreturn();
+compat_noreturn extern void decision_raise(const Decision *decision, const Session *session,
+										   Oid relid, AttrNumber attno);
 
 #endif							/* PURPOSE_DECISION_H */

@@ -491,6 +491,36 @@ build_protection(RelationPolicy *policy, const List *ancestors)
 	policy->problem = problem;
 }
 
+/*
+ * Adds what is declared about tables below the relation.  A query on a parent
+ * reaches its children's rows by the parent's rule, not by theirs; so a parent
+ * without a rule of its own is refused while a child has one, and labels of
+ * the children's columns count for the parent's.
+ */
+static void
+add_descendants(RelationPolicy *policy)
+{
+	ListCell   *lc;
+
+	if (!has_subclass(policy->relid))
+		return;
+	foreach(lc, find_all_inheritors(policy->relid, NoLock, NULL))
+	{
+		Oid			child = lfirst_oid(lc);
+
+		if (child == policy->relid)
+			continue;
+		involve(child);
+		add_column_labels(policy, child);
+		if (policy->protection == NULL && policy->problem == NULL &&
+			security_label(RelationRelationId, child, 0) != NULL)
+		{
+			policy->relevant = true;
+			policy->problem = "a table below it is protected, and it is not";
+		}
+	}
+}
+
 static void
 build(RelationPolicy *policy)
 {
@@ -527,6 +557,8 @@ build(RelationPolicy *policy)
 		add_column_labels(policy, lfirst_oid(lc));
 		involve(lfirst_oid(lc));
 	}
+
+	add_descendants(policy);
 
 	rel = try_relation_open(policy->relid, AccessShareLock);
 	if (rel != NULL)

@@ -109,7 +109,8 @@ typedef struct VisibleCall
 	bool		broken;
 	ProtectionMode mode;
 	Oid			subject_table;
-	int			nkeys;
+	int			subject_nkeys;	/* as declared */
+	int			nkeys;			/* as called; a null foreign key may have others */
 	Oid			types[INDEX_MAX_KEYS];
 	FmgrInfo	output[INDEX_MAX_KEYS];
 	MemoryContext context;
@@ -231,10 +232,12 @@ prepare_call(FunctionCallInfo fcinfo, Oid relid)
 	call->relid = relid;
 	call->nkeys = PG_NARGS() - 1;
 	policy = protection_find(relid);
-	call->broken = policy == NULL || policy->protection == NULL;
+	call->broken = policy == NULL || policy->protection == NULL ||
+		call->nkeys > INDEX_MAX_KEYS || get_fn_expr_variadic(fcinfo->flinfo);
+	call->subject_nkeys = call->broken ? 0 : policy->protection->nkeys;
 	call->mode = policy != NULL ? policy->mode : MODE_ENFORCE;
 	call->subject_table = call->broken ? InvalidOid : policy->protection->subject_table;
-	for (int i = 0; i < call->nkeys; i++)
+	for (int i = 0; i < call->nkeys && !call->broken; i++)
 	{
 		Oid			output;
 		bool		varlena;
@@ -353,11 +356,13 @@ purpose_visible(PG_FUNCTION_ARGS)
 	for (int i = 1; i < PG_NARGS(); i++)
 		has_subject &= !PG_ARGISNULL(i);
 
-	if (session->status != PURPOSE_USABLE || call->broken || !has_subject)
+	if (session->status != PURPOSE_USABLE || call->broken || !has_subject ||
+		call->nkeys != call->subject_nkeys)
 	{
 		Decision	decision;
 
-		request.protection_broken = call->broken;
+		request.protection_broken = call->broken ||
+			(has_subject && call->nkeys != call->subject_nkeys);
 		request.mode = call->mode;
 		decision = decision_make(&request);
 		if (decision.verdict != DECISION_ALLOW)

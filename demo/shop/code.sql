@@ -53,9 +53,9 @@ RESET ROLE;
 
 -- Written by a database administrator in a hurry, so it runs with the rights
 -- of a superuser, and everybody may call it.
-CREATE FUNCTION find_customer(address text) RETURNS SETOF customers
+CREATE FUNCTION find_customer(address text) RETURNS TABLE (id bigint, full_name text, phone text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public
-AS $$ SELECT * FROM customers WHERE email = lower(address) $$;
+AS $$ SELECT c.id, c.full_name, c.phone FROM customers c WHERE email = lower(address) $$;
 
 ANALYZE product_sales;
 ANALYZE customer_value;

@@ -19,10 +19,12 @@ customers,80,analytics,objected,2025-05-19 14:40+00,"{""letter"": ""2025/587""}"
 customers,150,analytics,objected,2025-09-30 08:05+00,"{""letter"": ""2025/902""}"
 \.
 
+SELECT subject, purpose, state, at::date, evidence FROM purpose.consent_history WHERE state = 'objected';
+
+-- All that is known now.
 SELECT purpose, state, count(*) FROM purpose.consent_history GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- The web site's preference page may record what customers decide, and nothing else.
-GRANT USAGE ON SCHEMA purpose TO preference_centre;
 GRANT EXECUTE ON FUNCTION purpose.grant_consent(regclass, bigint, text, jsonb, timestamptz),
-	purpose.withdraw_consent(regclass, bigint, text), purpose.object_to(regclass, bigint, text)
+	purpose.withdraw_consent(regclass, bigint, text, jsonb), purpose.object_to(regclass, bigint, text, jsonb)
 	TO preference_centre;

@@ -1,3 +1,6 @@
 -- From here on, what was written down is refused. One table after another, or
 -- all of them:
-SELECT relation, purpose.set_mode(relation, 'enforce') FROM purpose.protected_tables;
+\o /dev/null
+SELECT purpose.set_mode(relation, 'enforce') FROM purpose.protected_tables;
+\o
+SELECT mode, count(*) AS tables FROM purpose.protected_tables GROUP BY mode;

@@ -20,7 +20,7 @@ SELECT revenue FROM sales_by_month WHERE month = '2025-12-01';
 SELECT count(*) FROM newsletter_audience;
 
 -- What does the administrator's function say of one customer?
-SELECT id, phone FROM find_customer('kofi.hansen42@mail.example');
+SELECT full_name, phone FROM find_customer('nadia.sorensen42@post.example');
 
 -- With which cards did people pay?
 SELECT count(DISTINCT card_last4) FROM payments;

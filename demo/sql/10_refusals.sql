@@ -1,4 +1,5 @@
 -- A refusal says what was asked, why it was refused and what to do about it.
+\set ON_ERROR_STOP off
 \connect - marketing_app
 -- Expected error: the label of the column prohibits marketing.
 SELECT full_name, phone FROM customers WHERE id = 42;

@@ -17,4 +17,5 @@ SELECT purpose.protect('newsletter_signups', subject => 'customer_id', mode => '
 SELECT purpose.protect('newsletter_clicks', subject => 'customer_id', mode => 'observe');
 \o
 
-SELECT * FROM purpose.protected_tables;
+SELECT relation, mode, kind, key_columns, leads_to, subject_table
+FROM purpose.protected_tables;

@@ -1,6 +1,7 @@
--- What may each column be used for? "for" allows, "never" prohibits even what
--- a wider purpose would allow, "category" and "source" are for the records.
--- The standard command, as a table's owner or the DBA gives it:
+-- What may each column be used for? "for" allows, "never" prohibits, "category"
+-- and "source" are for the records. While its table is observed, a label is only
+-- observed too; on a table that is not protected it holds at once.
+-- PostgreSQL's own command, as the DBA gives it:
 SECURITY LABEL FOR purpose ON COLUMN customers.email IS 'for billing, support, marketing category user.contact.email source subject';
 SECURITY LABEL FOR purpose ON COLUMN customers.full_name IS 'for billing, support, marketing category user.name source subject';
 SECURITY LABEL FOR purpose ON COLUMN customers.phone IS 'for billing, support never marketing category user.contact.phone_number source subject';
@@ -28,5 +29,5 @@ SELECT purpose.label_column('staff', 'bank_account', 'for hr category user.finan
 \o
 
 -- PostgreSQL itself keeps the labels, so pg_dump, RENAME and DROP know them.
-SELECT objname AS "column", label FROM pg_seclabels
-WHERE provider = 'purpose' ORDER BY objname LIMIT 6;
+SELECT relation, "column", allowed, prohibited, category FROM purpose.labels
+WHERE relation IN ('customers'::regclass, 'events'::regclass) ORDER BY 1, 2;
