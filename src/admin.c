@@ -391,7 +391,7 @@ purpose_decide(PG_FUNCTION_ARGS)
 {
 	Session		session;
 	DecisionRequest request = {.session = &session};
-	SubjectConsent consent = {CONSENT_NONE, false};
+	SubjectConsent consent = {CONSENT_NONE, false, DT_NOEND};
 	Decision	decision;
 	Datum		values[3];
 	bool		nulls[3] = {false};

@@ -12,7 +12,6 @@
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_node.h"
-#include "storage/proc.h"
 #include "utils/acl.h"
 
 #if PG_VERSION_NUM < 150000
@@ -183,15 +182,6 @@ compat_check_insert(ParseState *pstate, ParseNamespaceItem *nsitem, Bitmapset *c
 #define compat_noreturn		pg_noreturn
 #else
 #define compat_noreturn		__attribute__((noreturn))
-#endif
-
-/*
- * The number of this backend's transaction; moved in 17 (ab355e3a8).
- */
-#if PG_VERSION_NUM >= 170000
-#define compat_local_xid()	(MyProc->vxid.lxid)
-#else
-#define compat_local_xid()	(MyProc->lxid)
 #endif
 
 #endif							/* PURPOSE_COMPAT_H */

@@ -74,6 +74,7 @@ consent_lookup(Oid subject_table, const char *subject, const char *purpose,
 
 	result->state = CONSENT_NONE;
 	result->restricted = false;
+	result->until = DT_NOEND;
 	if (oids == NULL)
 		return;
 
@@ -106,8 +107,14 @@ consent_lookup(Oid subject_table, const char *subject, const char *purpose,
 																  desc, &isnull)), &state))
 			state = CONSENT_REFUSED;
 		expires_at = heap_getattr(tuple, Anum_state_expires_at, desc, &isnull);
-		if (state == CONSENT_GIVEN && !isnull && DatumGetTimestampTz(expires_at) <= now)
-			state = CONSENT_EXPIRED;
+		result->until = DT_NOEND;
+		if (state == CONSENT_GIVEN && !isnull)
+		{
+			if (DatumGetTimestampTz(expires_at) <= now)
+				state = CONSENT_EXPIRED;
+			else
+				result->until = DatumGetTimestampTz(expires_at);
+		}
 		nearest = strlen(recorded_for);
 		result->state = state;
 	}

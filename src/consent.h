@@ -21,6 +21,8 @@ typedef struct SubjectConsent
 {
 	ConsentState state;			/* the nearest on the path to the root */
 	bool		restricted;		/* GDPR Art. 18 */
+	TimestampTz until;			/* so it stays till then, if nobody says
+								 * otherwise */
 } SubjectConsent;
 
 extern void consent_lookup(Oid subject_table, const char *subject, const char *purpose,

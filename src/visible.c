@@ -3,14 +3,14 @@
  *		The row rule as it runs: purpose._visible() and its kin.
  *
  * Verdicts are remembered by subject.  The memory is worth nothing after
- *  - the session changed (role, settings, declarations): session_stamp();
- *  - any transaction with an xid ended anywhere: the completion count, which
- *    moves before its COMMIT returns, on standbys when it is replayed;
- *  - this transaction did something itself: the command id and its
- *    subtransactions' ends (which move the completion count, too);
- *  - a new statement of the client began, since consents expire with time.
+ *	- the session changed (role, settings, declarations): session_stamp();
+ *	- any transaction with an xid ended anywhere, subtransactions included: the
+ *	  completion count, which moves before its COMMIT returns, on standbys when
+ *	  it is replayed;
+ *	- this transaction did something itself: the command id.
  * That is compared whenever the executor starts or resumes a query, so a
- * consent change binds every statement that starts after it was committed.
+ * consent change binds every statement that starts after it was committed.  A
+ * verdict that rests on a consent for a time is remembered for that time.
  */
 #include "postgres.h"
 
@@ -56,6 +56,7 @@ typedef struct MemoEntry
 	uint32		hash;
 	char		status;
 	uint8		reason;			/* DecisionReason; REASON_PERMITTED allows */
+	TimestampTz until;			/* when it may change by itself */
 } MemoEntry;
 
 static inline uint32
@@ -97,8 +98,6 @@ static memo_hash *memo = NULL;
 static uint64 memo_completions;
 static uint64 memo_stamp;
 static CommandId memo_command;
-static LocalTransactionId memo_transaction;
-static TimestampTz memo_statement;
 
 /* What one call site of _visible() needs, kept with its query. */
 typedef struct VisibleCall
@@ -110,7 +109,8 @@ typedef struct VisibleCall
 	ProtectionMode mode;
 	Oid			subject_table;
 	int			subject_nkeys;	/* as declared */
-	int			nkeys;			/* as called; a null foreign key may have others */
+	int			nkeys;			/* as called; a null foreign key may have
+								 * others */
 	Oid			types[INDEX_MAX_KEYS];
 	FmgrInfo	output[INDEX_MAX_KEYS];
 	MemoryContext context;
@@ -136,12 +136,9 @@ visible_statement_starts(void)
 	uint64		completions = compat_completion_count();
 	uint64		stamp = session_stamp();
 	CommandId	command = GetCurrentCommandId(false);
-	LocalTransactionId transaction = compat_local_xid();
-	TimestampTz statement = clock_now();
 
 	if (memo != NULL && memo_completions == completions && memo_stamp == stamp &&
-		memo_command == command && memo_transaction == transaction &&
-		memo_statement == statement && memo->members < MEMO_LIMIT)
+		memo_command == command && memo->members < MEMO_LIMIT)
 		return;
 	if (memo == NULL || memo->members > 0)
 	{
@@ -156,8 +153,6 @@ visible_statement_starts(void)
 	memo_completions = completions;
 	memo_stamp = stamp;
 	memo_command = command;
-	memo_transaction = transaction;
-	memo_statement = statement;
 }
 
 /*
@@ -307,7 +302,7 @@ judge_subject(VisibleCall *call, FunctionCallInfo fcinfo, const Session *session
 	}
 
 	entry = memo != NULL ? memo_lookup(memo, key) : NULL;
-	if (entry != NULL)
+	if (entry != NULL && clock_now() < entry->until)
 		return entry->reason;
 
 	if (text == NULL)
@@ -317,10 +312,11 @@ judge_subject(VisibleCall *call, FunctionCallInfo fcinfo, const Session *session
 
 	if (memo != NULL && memo->members < MEMO_LIMIT)
 	{
-		if (key.is_text)
+		if (key.is_text && entry == NULL)
 			key.value.text = MemoryContextStrdup(memo_context, text);
 		entry = memo_insert(memo, key, &found);
 		entry->reason = decision.reason;
+		entry->until = consent.until;
 	}
 	return decision.reason;
 }
