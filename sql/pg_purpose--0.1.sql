@@ -820,6 +820,10 @@ BEGIN
 			 WHERE provider = 'purpose' AND classoid = 'pg_type'::regclass LOOP
 		EXECUTE format('SECURITY LABEL FOR purpose ON DOMAIN %s IS NULL', r.domain);
 	END LOOP;
+	FOR r IN SELECT objoid::regprocedure AS routine FROM pg_seclabel
+			 WHERE provider = 'purpose' AND classoid = 'pg_proc'::regclass LOOP
+		EXECUTE format('SECURITY LABEL FOR purpose ON ROUTINE %s IS NULL', r.routine);
+	END LOOP;
 	FOR r IN SELECT DISTINCT polrelid::regclass AS relation FROM pg_policy
 			 WHERE polname IN ('purpose_floor', 'purpose_floor_woken') LOOP
 		PERFORM purpose._floor_sync(r.relation, false);

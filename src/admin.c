@@ -7,6 +7,7 @@
 #include "catalog/dependency.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/seclabel.h"
 #include "fmgr.h"
@@ -28,6 +29,7 @@
 #include "decision.h"
 #include "declaration.h"
 #include "errcodes.h"
+#include "exempt.h"
 #include "label.h"
 #include "protection.h"
 #include "purpose.h"
@@ -105,10 +107,12 @@ check_label(const ObjectAddress *object, const char *text)
 	bool		is_domain = object->classId == TypeRelationId &&
 	get_typtype(object->objectId) == TYPTYPE_DOMAIN;
 
-	if (!is_column && !is_table && !is_domain)
+	bool		is_function = object->classId == ProcedureRelationId;
+
+	if (!is_column && !is_table && !is_domain && !is_function)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("purpose labels belong on columns and domains")));
+				 errmsg("purpose labels belong on columns, domains, protected tables and exempt functions")));
 	if (catalog_oids() == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -123,13 +127,21 @@ check_label(const ObjectAddress *object, const char *text)
 	{
 		if (is_table)
 			parse_declaration(text);
+		else if (is_function)
+		{
+			if (strcmp(text, EXEMPT_LABEL) != 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_LABEL),
+						 errmsg("invalid label of a function"),
+						 errhint("The only label of a function is \"%s\".", EXEMPT_LABEL)));
+		}
 		else
 			warn_of_unknown_purposes(parse_label(text));
 	}
 
 	if (is_domain)
 		CacheInvalidateRelcacheAll();
-	else
+	else if (!is_function)
 		CacheInvalidateRelcacheByRelid(object->objectId);
 	catalog_invalidate_declarations();
 }

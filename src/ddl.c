@@ -19,6 +19,7 @@
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/heap.h"
@@ -34,6 +35,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_expr.h"
 #include "parser/parse_func.h"
 #include "parser/parse_relation.h"
@@ -42,12 +44,14 @@
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "catalog.h"
 #include "ddl.h"
 #include "errcodes.h"
+#include "exempt.h"
 #include "floor.h"
 #include "follow.h"
 #include "protection.h"
@@ -127,21 +131,15 @@ untrusted_walker(Node *node, void *context)
 }
 
 /*
- * Refuses a raw expression over a guarded relation's columns if it calls
- * anything that is not trusted.  What cannot be analysed is left to
- * PostgreSQL, which will say so itself.
+ * Analyses a raw expression over a relation's columns, which are varno 1.
  */
-static void
-guard_expression(Oid relid, Node *raw, ParseExprKind kind, const char *what)
+static Node *
+analyse_expression(Oid relid, Node *raw, ParseExprKind kind)
 {
-	ParseState *pstate;
-	Relation	rel;
+	ParseState *pstate = make_parsestate(NULL);
+	Relation	rel = table_open(relid, AccessShareLock);
 	Node	   *expression;
 
-	if (raw == NULL || is_officer())
-		return;
-	pstate = make_parsestate(NULL);
-	rel = table_open(relid, AccessShareLock);
 	addNSItemToQuery(pstate,
 					 addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
 												   NULL, false, true),
@@ -149,7 +147,20 @@ guard_expression(Oid relid, Node *raw, ParseExprKind kind, const char *what)
 	expression = transformExpr(pstate, copyObject(raw), kind);
 	table_close(rel, NoLock);
 	free_parsestate(pstate);
-	if (untrusted_walker(expression, NULL))
+	return expression;
+}
+
+/*
+ * Refuses a raw expression over a guarded relation's columns if it calls
+ * anything that is not trusted.  What cannot be analysed is left to
+ * PostgreSQL, which will say so itself.
+ */
+static void
+guard_expression(Oid relid, Node *raw, ParseExprKind kind, const char *what)
+{
+	if (raw == NULL || is_officer())
+		return;
+	if (untrusted_walker(analyse_expression(relid, raw, kind), NULL))
 		refuse_without_officer(relid, what);
 }
 
@@ -244,6 +255,28 @@ remember_relation(DdlState *state, Oid relid)
 		state->relations = list_append_unique_oid(state->relations, relid);
 }
 
+/*
+ * Refuses ALTER COLUMN ... USING that copies another, labelled column.
+ */
+static void
+guard_using(Oid relid, const char *column, Node *raw)
+{
+	const RelationPolicy *policy;
+	Bitmapset  *used = NULL;
+
+	if (raw == NULL || is_officer())
+		return;
+	guard_expression(relid, raw, EXPR_KIND_ALTER_COL_TRANSFORM, "changing a column's type");
+	pull_varattnos(analyse_expression(relid, raw, EXPR_KIND_ALTER_COL_TRANSFORM), 1, &used);
+
+	policy = protection_find(relid);
+	used = bms_del_member(used, get_attnum(relid, column) - FirstLowInvalidHeapAttributeNumber);
+	if (policy != NULL && policy->labelled != NULL &&
+		(bms_overlap(used, policy->labelled) ||
+		 bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used)))
+		refuse_without_officer(relid, "filling a column from a labelled one");
+}
+
 static void
 before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 {
@@ -259,8 +292,7 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 				ColumnDef  *def = castNode(ColumnDef, cmd->def);
 
 				guard_type(relid, def->typeName, "changing a column's type to this one");
-				guard_expression(relid, def->raw_default, EXPR_KIND_ALTER_COL_TRANSFORM,
-								 "changing a column's type");
+				guard_using(relid, cmd->name, def->raw_default);
 			}
 			break;
 		case AT_AddColumn:
@@ -507,6 +539,39 @@ before_alter_domain(AlterDomainStmt *stmt)
 }
 
 /*
+ * An exempt function must stay what the officer saw.
+ */
+static void
+guard_exempt_function(Oid function)
+{
+	if (OidIsValid(function) && exempt_function(function) && !is_officer())
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTECTION_BYPASS),
+				 errmsg("changing function %s needs a privacy officer: it is exempt from enforcement",
+						format_procedure(function)),
+				 errhint("SECURITY LABEL FOR purpose ON FUNCTION ... IS NULL takes the exemption away.")));
+}
+
+static void
+before_create_function(CreateFunctionStmt *stmt)
+{
+	ObjectWithArgs *object = makeNode(ObjectWithArgs);
+	ListCell   *lc;
+
+	if (!stmt->replace)
+		return;
+	object->objname = stmt->funcname;
+	foreach(lc, stmt->parameters)
+	{
+		FunctionParameter *parameter = lfirst_node(FunctionParameter, lc);
+
+		if (parameter->mode != FUNC_PARAM_OUT && parameter->mode != FUNC_PARAM_TABLE)
+			object->objargs = lappend(object->objargs, parameter->argType);
+	}
+	guard_exempt_function(LookupFuncWithArgs(OBJECT_ROUTINE, object, true));
+}
+
+/*
  * Finds the labelled columns that a query reads, to warn that its copy will
  * hold them without their labels.
  */
@@ -609,6 +674,13 @@ ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state)
 			break;
 		case T_AlterDomainStmt:
 			before_alter_domain((AlterDomainStmt *) stmt);
+			break;
+		case T_CreateFunctionStmt:
+			before_create_function((CreateFunctionStmt *) stmt);
+			break;
+		case T_AlterFunctionStmt:
+			guard_exempt_function(LookupFuncWithArgs(OBJECT_ROUTINE,
+													 ((AlterFunctionStmt *) stmt)->func, true));
 			break;
 		case T_CreateTableAsStmt:
 			before_create_table_as((CreateTableAsStmt *) stmt, state);

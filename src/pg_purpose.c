@@ -15,6 +15,7 @@
 #include "admin.h"
 #include "catalog.h"
 #include "clock.h"
+#include "exempt.h"
 #include "guc.h"
 #include "hooks.h"
 #include "observe.h"
@@ -41,5 +42,6 @@ _PG_init(void)
 	admin_init();
 	observe_init();
 	stats_init();
+	exempt_init();
 	hooks_init();
 }

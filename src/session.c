@@ -36,6 +36,9 @@ static uint64 role_generation = 1;
 /* Grows whenever `current` is computed anew. */
 static uint64 stamp = 1;
 
+/* How many exempt functions (exempt.c) are running, one inside the other. */
+static int	exempt_depth = 0;
+
 static void
 role_callback(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -79,6 +82,11 @@ validate_setting(const char *name)
 static void
 end_of_transaction(XactEvent event, void *arg)
 {
+	if (event == XACT_EVENT_ABORT && exempt_depth != 0)
+	{
+		exempt_depth = 0;
+		current_valid = false;
+	}
 	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE)
 		return;
 	if (guc_purpose_scope != PURPOSE_SCOPE_TRANSACTION)
@@ -144,6 +152,24 @@ session_fill(Session *session, Oid role, const char *name, const char *justifica
 }
 
 /*
+ * To be called when an exempt function is entered and left.
+ */
+void
+session_enter_exempt(void)
+{
+	exempt_depth++;
+	current_valid = false;
+}
+
+void
+session_leave_exempt(void)
+{
+	if (exempt_depth > 0)
+		exempt_depth--;
+	current_valid = false;
+}
+
+/*
  * Returns the session as it is at this moment.  The pointer stays good; what
  * it points to may change with the next call.
  */
@@ -168,6 +194,7 @@ session_current(void)
 	current_role_generation = role_generation;
 	session_fill(&current, role, guc_purpose_current,
 				 guc_purpose_justification ? guc_purpose_justification : "");
+	current.exempt |= exempt_depth > 0;
 	current_valid = true;
 	stamp++;
 	return &current;

@@ -22,7 +22,8 @@ typedef struct Session
 {
 	Oid			role;			/* acting role: after SET ROLE, never a
 								 * definer */
-	bool		exempt;			/* superuser or BYPASSRLS */
+	bool		exempt;			/* superuser, BYPASSRLS, or in an exempt
+								 * function */
 	PurposeStatus status;
 	char		purpose[PURPOSE_NAME_LEN];	/* as declared; "" when not */
 	LegalBasis	basis;			/* the rest is only of a usable purpose */
@@ -31,6 +32,8 @@ typedef struct Session
 
 extern void session_init(void);
 extern const Session *session_current(void);
+extern void session_enter_exempt(void);
+extern void session_leave_exempt(void);
 extern uint64 session_stamp(void);
 extern void session_fill(Session *session, Oid role, const char *purpose,
 						 const char *justification);

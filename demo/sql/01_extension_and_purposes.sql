@@ -3,9 +3,17 @@
 -- anybody yet.
 CREATE EXTENSION pg_purpose;
 
+-- The company's privacy officer gets an account that owns no table and reads none,
+-- but declares purposes and labels, and sees what pg_purpose writes down.
+CREATE ROLE privacy_officer LOGIN;
+\o /dev/null
+SELECT purpose.appoint_officer('privacy_officer');
+\o
+
 -- Why does this shop use personal data at all? Each reason becomes a purpose with
 -- its legal basis. The list is closed: nobody can query for a purpose that is
 -- not on it.
+\connect - privacy_officer
 \o /dev/null
 SELECT purpose.create_purpose('billing', basis => 'contract',
 	description => 'Take your order, deliver it, invoice it and collect the payment');

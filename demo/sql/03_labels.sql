@@ -8,7 +8,8 @@ SECURITY LABEL FOR purpose ON COLUMN customers.phone IS 'for billing, support ne
 SECURITY LABEL FOR purpose ON COLUMN customers.birth_date IS 'for analytics never marketing category user.demographic.date_of_birth source subject';
 
 -- And as a function, which also refuses a misspelt purpose; it is the form for
--- a privacy officer who owns no table.
+-- the privacy officer, who owns no table.
+\connect - privacy_officer
 \o /dev/null
 SELECT purpose.label_column('addresses', 'street', 'for billing, support category user.contact.address.street');
 SELECT purpose.label_column('addresses', 'postcode', 'for billing, support, analytics category user.contact.address.postal_code');

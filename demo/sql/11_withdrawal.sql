@@ -9,6 +9,6 @@ EXECUTE recipient;
 EXECUTE recipient;
 
 -- The history keeps what happened when, for whoever has to prove it.
-\connect - postgres
+\connect - privacy_officer
 SELECT purpose, state, at::date, evidence FROM purpose.consent_history
 WHERE subject_table = 'customers'::regclass AND subject = '42' ORDER BY at;
