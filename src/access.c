@@ -12,10 +12,10 @@
  * Referential checks.  A foreign key's own queries must see hidden rows, or
  * checks and cascades would fail.  PostgreSQL runs them in a security context
  * of their own (SECURITY_NOFORCE_RLS); but a trigger fired by a cascade runs in
- * it, too.  So such a query is known by that context and by the text that
- * ri_triggers.c gives it, and is freed only from the row rule and for the
- * columns of foreign keys.  What it calls is judged as usual: the state is
- * kept for each level of the executor.
+ * it, too.  So such a query is known by that context, by the text that
+ * ri_triggers.c gives it, by using no columns but those of foreign keys, and by
+ * running as the owner of what it reads.  What it calls is judged as usual: the
+ * state is kept for each level of the executor.
  */
 #include "postgres.h"
 
@@ -99,10 +99,10 @@ starts_with(const char *text, const char *prefix)
 }
 
 /*
- * Is this one of the queries that ri_triggers.c makes?
+ * Has the query the form of one that ri_triggers.c makes?
  */
-bool
-access_query_is_referential(const QueryDesc *desc)
+static bool
+looks_referential(const QueryDesc *desc)
 {
 	const char *text = desc->sourceText;
 
@@ -169,6 +169,44 @@ uses_column(const Bitmapset *used, AttrNumber attno)
 }
 
 /*
+ * Is this a foreign key's own query, to be freed from the row rule?  It has the
+ * form, uses no columns but those of foreign keys, and runs as the owner of
+ * each relation (as ri_PerformCheck() sees to; what a trigger inside a cascade
+ * asks of somebody else's tables does not).
+ */
+bool
+access_query_is_referential(const QueryDesc *desc)
+{
+	ListCell   *lc;
+
+	if (!looks_referential(desc) || catalog_oids() == NULL || !protection_any())
+		return false;
+	foreach(lc, desc->plannedstmt->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+		const RelationPolicy *policy;
+		RelationUse use;
+		Bitmapset  *used;
+		Mark		mark;
+
+		if (rte->rtekind != RTE_RELATION ||
+			!compat_relation_use(rte, compat_perminfos(desc->plannedstmt), &use))
+			continue;
+		policy = protection_find(rte->relid);
+		if (policy == NULL)
+			continue;
+		used = bms_copy(mark_get(rte, &mark) ? mark.used : use.selected);
+		if (uses_column(used, 0) ||
+			!bms_is_subset(bms_intersect(used, policy->labelled),
+						   foreign_key_columns(rte->relid)))
+			return false;
+		if (InNoForceRLSOperation() && !compat_is_owner(rte->relid, GetUserId()))
+			return false;
+	}
+	return true;
+}
+
+/*
  * Judges one request.  Returns false instead of raising if the caller wants
  * that.
  */
@@ -205,15 +243,6 @@ check_relation(RangeTblEntry *rte, const RelationUse *use, const RelationPolicy 
 
 	marked = mark_get(rte, &mark);
 	used = marked ? mark.used : use->selected;
-
-	if (referential)
-	{
-		Bitmapset  *others = bms_difference(bms_intersect(used, policy->labelled),
-											foreign_key_columns(policy->relid));
-
-		if (bms_is_empty(others) && !uses_column(used, 0))
-			return true;
-	}
 
 	/* Rows of a protected table, and any writing, need a usable purpose. */
 	request.protection_broken = policy->problem != NULL;
@@ -258,7 +287,7 @@ access_check_relations(List *rtable, List *perminfos, bool raise)
 	if (catalog_oids() == NULL || !protection_any())
 		return true;
 	session = session_current();
-	if (session->exempt)
+	if (session->exempt || referential)
 		return true;
 
 	foreach(lc, rtable)

@@ -7,6 +7,7 @@
 #include "catalog/dependency.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/seclabel.h"
@@ -139,10 +140,19 @@ check_label(const ObjectAddress *object, const char *text)
 			warn_of_unknown_purposes(parse_label(text));
 	}
 
-	if (is_domain)
-		CacheInvalidateRelcacheAll();
+	/*
+	 * Plans hold marks and row rules of the relation, of what is below it,
+	 * and of whatever leads to its subjects, which may be any table.
+	 */
+	if (is_column)
+	{
+		ListCell   *lc;
+
+		foreach(lc, find_all_inheritors(object->objectId, NoLock, NULL))
+			CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
+	}
 	else if (!is_function)
-		CacheInvalidateRelcacheByRelid(object->objectId);
+		CacheInvalidateRelcacheAll();
 	catalog_invalidate_declarations();
 }
 

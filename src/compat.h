@@ -60,7 +60,7 @@ compat_function_executable(Oid func, Oid role)
 	return object_aclcheck(ProcedureRelationId, func, role, ACL_EXECUTE) == ACLCHECK_OK;
 }
 
-#define compat_class_owner(rel, role)	object_ownercheck(RelationRelationId, (rel), (role))
+#define compat_is_owner(rel, role)	object_ownercheck(RelationRelationId, (rel), (role))
 
 #else
 
@@ -85,7 +85,7 @@ compat_function_executable(Oid func, Oid role)
 	return pg_proc_aclcheck(func, role, ACL_EXECUTE) == ACLCHECK_OK;
 }
 
-#define compat_class_owner(rel, role)	pg_class_ownercheck((rel), (role))
+#define compat_is_owner(rel, role)	pg_class_ownercheck((rel), (role))
 
 #endif							/* PG_VERSION_NUM >= 160000 */
 
