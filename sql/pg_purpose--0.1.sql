@@ -1159,3 +1159,657 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION purpose.dismiss_officer(regrole) IS 'Takes back what appoint_officer() granted. Runs with the caller''s rights';
 REVOKE ALL ON FUNCTION purpose.dismiss_officer(regrole) FROM PUBLIC;
+
+-- ---------------------------------------------------------------------------
+-- Self-check
+-- ---------------------------------------------------------------------------
+-- check() asks one function for each kind of finding, _check_<kind>().  All of
+-- them return (severity, object, problem, remedy), the remedy being SQL that
+-- runs as it stands, or a line of postgresql.conf.  Objects are shown with their
+-- schema, because search_path is pinned.
+
+CREATE VIEW purpose._user_relations AS
+	SELECT c.oid::regclass AS relation, c.relkind, c.relispartition, c.relrowsecurity
+	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't'
+	AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+	AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+					WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e');
+COMMENT ON VIEW purpose._user_relations IS 'What check() looks at: tables and materialised views of users, not of extensions';
+
+CREATE VIEW purpose._governed_relations AS
+	SELECT r.relation, r.relkind, r.relispartition, r.relrowsecurity, p.labelled, p.protected, p.mode, p.problem
+	FROM purpose._user_relations r, purpose._protection(r.relation) p
+	WHERE p.mode IS NOT NULL;
+COMMENT ON VIEW purpose._governed_relations IS 'Those of them that a label or a protection is in force for, by inheritance too';
+
+CREATE VIEW purpose._unlabelled_columns AS
+	SELECT r.relation, r.relkind, a.attnum, a.attname AS "column", t.oid::regtype AS base_type,
+		   CASE WHEN t.typcategory = 'A' THEN e.typcategory ELSE t.typcategory END AS kind
+	FROM purpose._user_relations r
+	JOIN pg_catalog.pg_attribute a ON a.attrelid = r.relation AND a.attnum > 0 AND NOT a.attisdropped
+		AND a.attinhcount = 0 AND a.attgenerated IN ('', 's')
+	JOIN pg_catalog.pg_type d ON d.oid = a.atttypid
+	JOIN pg_catalog.pg_type t ON t.oid = CASE WHEN d.typtype = 'd' THEN d.typbasetype ELSE d.oid END
+	LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
+	WHERE NOT r.relispartition
+	AND NOT EXISTS (SELECT FROM purpose._column_labels(r.relation) l WHERE l.attnum = a.attnum);
+COMMENT ON VIEW purpose._unlabelled_columns IS 'Columns without a label, those of partitions and children left out where their parents have them';
+
+CREATE FUNCTION purpose._label_command(relation regclass, "column" name, domain regtype, label text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN domain IS NOT NULL THEN format('SECURITY LABEL FOR purpose ON DOMAIN %s IS %L;', domain, label)
+				ELSE format('SELECT purpose.label_column(%L, %L, %L);', relation, "column", label) END
+$$;
+COMMENT ON FUNCTION purpose._label_command(regclass, name, regtype, text) IS 'The SQL that sets a label';
+REVOKE ALL ON FUNCTION purpose._label_command(regclass, name, regtype, text) FROM PUBLIC;
+
+CREATE FUNCTION purpose._label_problem(label text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM purpose._parse_label(label);
+	RETURN NULL;
+EXCEPTION WHEN SQLSTATE 'PU008' THEN
+	RETURN SQLERRM;
+END $$;
+COMMENT ON FUNCTION purpose._label_problem(text) IS 'What is wrong with a label, NULL if nothing';
+REVOKE ALL ON FUNCTION purpose._label_problem(text) FROM PUBLIC;
+
+CREATE FUNCTION purpose._suggested_purposes(relation regclass) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(
+		(SELECT array_to_string(p.allowed, ', ') FROM purpose._column_labels(relation) l, purpose._parse_label(l.label) p
+		 WHERE NOT EXISTS (SELECT FROM unnest(p.allowed || p.prohibited) u
+						   WHERE u NOT IN (SELECT name FROM purpose.purpose_catalog))
+		 GROUP BY p.allowed ORDER BY count(*) DESC, 1 LIMIT 1),
+		(SELECT name FROM purpose.purpose_catalog ORDER BY created_at, name LIMIT 1))
+$$;
+COMMENT ON FUNCTION purpose._suggested_purposes(regclass) IS 'Purposes for a new label: those that the table''s other labels allow, else the oldest one, else NULL';
+REVOKE ALL ON FUNCTION purpose._suggested_purposes(regclass) FROM PUBLIC;
+
+CREATE FUNCTION purpose._suggested_label_command(relation regclass, "column" name, category text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN s IS NULL THEN 'SELECT purpose.create_purpose(''service'', basis => ''contract''); ' ELSE '' END
+		|| purpose._label_command(relation, "column", NULL,
+								  format('for %s', coalesce(s, 'service')) || coalesce(' category ' || category, ''))
+		|| ' -- with the purposes that it really serves'
+	FROM purpose._suggested_purposes(relation) s
+$$;
+COMMENT ON FUNCTION purpose._suggested_label_command(regclass, name, text) IS 'The SQL that labels a column for the first time';
+REVOKE ALL ON FUNCTION purpose._suggested_label_command(regclass, name, text) FROM PUBLIC;
+
+CREATE FUNCTION purpose._likely_user(relation regclass) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(min(g.rolname) FILTER (WHERE NOT g.rolsuper), pg_get_userbyid(min(c.relowner)))::text
+	FROM pg_class c
+	LEFT JOIN LATERAL aclexplode(c.relacl) a ON a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
+	LEFT JOIN pg_roles g ON g.oid = a.grantee
+	WHERE c.oid = relation
+$$;
+COMMENT ON FUNCTION purpose._likely_user(regclass) IS 'A role that may read a table, its owner if no other: for whom a remedy grants a purpose';
+REVOKE ALL ON FUNCTION purpose._likely_user(regclass) FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_library(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'error', 'shared_preload_libraries',
+		   'the library is not preloaded: nothing is enforced, and protected tables are closed to all but their owners',
+		   format('shared_preload_libraries = %L  # then restart the server',
+				  concat_ws(', ', nullif(current_setting('shared_preload_libraries'), ''), 'pg_purpose'))
+	WHERE NOT purpose._loaded()
+$$;
+COMMENT ON FUNCTION purpose._check_library() IS 'check(): is the library preloaded?';
+REVOKE ALL ON FUNCTION purpose._check_library() FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_labels(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH l AS MATERIALIZED (
+		SELECT relation, "column", domain, label, purpose._label_problem(label) AS problem,
+			   coalesce(format('%s.%I', relation, "column"), format('domain %s', domain)) AS object
+		FROM purpose._labels
+	), parsed AS MATERIALIZED (
+		SELECT l.*, p.canonical, p.allowed, p.prohibited
+		FROM l, purpose._parse_label(CASE WHEN l.problem IS NULL THEN l.label END) p
+	), serving AS MATERIALIZED (
+		-- Asked of each label's text once: many columns share theirs.
+		SELECT t.canonical, array_agg(c.name ORDER BY c.name) FILTER (WHERE d.verdict = 'allow') AS purposes
+		FROM (SELECT DISTINCT canonical FROM parsed WHERE canonical IS NOT NULL) t
+		CROSS JOIN purpose.purpose_catalog c
+		CROSS JOIN LATERAL purpose._decide(0, c.name, 'n/a', t.canonical, NULL, false, 'enforce') d
+		GROUP BY t.canonical
+	)
+	SELECT 'error', object, problem || ': nobody may use it',
+		   purpose._label_command(relation, "column", domain,
+								  format('for %s', coalesce(purpose._suggested_purposes(relation), 'service')))
+	FROM l WHERE problem IS NOT NULL
+	UNION ALL
+	-- A misspelt "never" prohibits nothing, which is worse than a misspelt "for".
+	SELECT CASE WHEN u = ANY (prohibited) THEN 'error' ELSE 'warning' END, object,
+		   format('its label names purpose %s, which does not exist', u),
+		   concat_ws(' ', (SELECT string_agg(format('SELECT purpose.create_purpose(%L, basis => ''consent'');', prefix), ' ' ORDER BY length(prefix))
+						   FROM (SELECT array_to_string((string_to_array(u, '.'))[:n], '.') AS prefix
+								 FROM generate_series(1, cardinality(string_to_array(u, '.'))) n) x
+						   WHERE prefix NOT IN (SELECT name FROM purpose.purpose_catalog)),
+					 '-- or correct the label')
+	FROM parsed CROSS JOIN LATERAL (SELECT DISTINCT unnest(allowed || prohibited) AS u) x
+	WHERE u NOT IN (SELECT name FROM purpose.purpose_catalog)
+	UNION ALL
+	SELECT 'warning', object, 'nobody may use it: its label permits no purpose that exists',
+		   purpose._label_command(relation, "column", domain,
+								  format('for %s', coalesce(purpose._suggested_purposes(relation), 'service')))
+	FROM parsed JOIN serving USING (canonical)
+	WHERE purposes IS NULL
+	AND NOT EXISTS (SELECT FROM unnest(allowed) u WHERE u NOT IN (SELECT name FROM purpose.purpose_catalog))
+	UNION ALL
+	SELECT 'warning', object, 'nobody may use it: no role may declare a purpose that its label permits',
+		   format('SELECT purpose.grant_purpose(%L, %L);', purposes[1],
+				  coalesce(purpose._likely_user(relation), current_user))
+	FROM parsed JOIN serving USING (canonical)
+	WHERE NOT EXISTS (SELECT FROM unnest(purposes) s, purpose.purpose_grant g
+					  WHERE (s = g.purpose OR starts_with(s, g.purpose || '.'))
+					  AND (g.role = 0 OR g.role::oid IN (SELECT oid FROM pg_roles)))
+	AND purposes IS NOT NULL
+$$;
+COMMENT ON FUNCTION purpose._check_labels() IS 'check(): labels that cannot be read, name unknown purposes, or leave nobody who may use the column';
+REVOKE ALL ON FUNCTION purpose._check_labels() FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_purposes(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	-- A purpose that only groups others is in order if one of these is granted;
+	-- of a branch that nobody may declare the topmost purpose is shown.
+	WITH idle AS MATERIALIZED (
+		SELECT c.name FROM purpose.purpose_catalog c
+		WHERE NOT EXISTS (SELECT FROM purpose.purpose_grant g
+						  WHERE (g.purpose = c.name OR starts_with(g.purpose, c.name || '.') OR starts_with(c.name, g.purpose || '.'))
+						  AND (g.role = 0 OR g.role::oid IN (SELECT oid FROM pg_roles)))
+	), used AS MATERIALIZED (
+		SELECT u AS name, min(l.relation::oid)::regclass AS relation
+		FROM purpose._labels l, purpose._parse_label(CASE WHEN purpose._label_problem(l.label) IS NULL THEN l.label END) p,
+			 unnest(p.allowed || p.prohibited) u
+		GROUP BY u
+	)
+	SELECT 'warning', format('purpose %s', i.name), 'no role may declare it',
+		   coalesce((SELECT format('SELECT purpose.grant_purpose(%L, %L);', i.name,
+								   coalesce(purpose._likely_user(u.relation), current_user))
+					 FROM used u WHERE u.name = i.name OR starts_with(u.name, i.name || '.') ORDER BY u.name LIMIT 1),
+					(SELECT string_agg(format('SELECT purpose.drop_purpose(%L);', c.name), ' ' ORDER BY c.name DESC)
+					 FROM purpose.purpose_catalog c WHERE c.name = i.name OR starts_with(c.name, i.name || '.')))
+	FROM idle i
+	WHERE nullif(regexp_replace(i.name, '\.[^.]*$', ''), i.name) IS NULL
+	OR regexp_replace(i.name, '\.[^.]*$', '') NOT IN (SELECT name FROM idle)
+	UNION ALL
+	SELECT 'error', format('purpose %s', c.name), 'the purpose that it belongs to does not exist, so nobody may declare it',
+		   format('SELECT purpose.create_purpose(%L, basis => ''consent'');', regexp_replace(c.name, '\.[^.]*$', ''))
+	FROM purpose.purpose_catalog c
+	WHERE position('.' IN c.name) > 0
+	AND regexp_replace(c.name, '\.[^.]*$', '') NOT IN (SELECT name FROM purpose.purpose_catalog)
+	UNION ALL
+	SELECT 'warning', format('purpose %s', g.purpose), 'it is granted to a role that is gone',
+		   format('DELETE FROM purpose.purpose_grant WHERE purpose = %L AND role = %s;', g.purpose, g.role::oid)
+	FROM purpose.purpose_grant g
+	WHERE g.role <> 0 AND g.role::oid NOT IN (SELECT oid FROM pg_roles)
+$$;
+COMMENT ON FUNCTION purpose._check_purposes() IS 'check(): purposes that nobody may declare';
+REVOKE ALL ON FUNCTION purpose._check_purposes() FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_protection(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH declared AS MATERIALIZED (
+		SELECT s.objoid, s.label FROM pg_seclabel s
+		WHERE s.provider = 'purpose' AND s.classoid = 'pg_class'::regclass AND s.objsubid = 0
+	)
+	SELECT 'error', g.relation::text,
+		   format('its protection cannot be resolved (%s): nobody who is bound may use it', g.problem),
+		   CASE WHEN d.objoid IS NOT NULL
+				THEN format('SELECT purpose._set_label(%L, NULL, NULL); -- then purpose.protect() it again, in the same transaction', g.relation)
+				ELSE (SELECT format('SELECT purpose._set_label(%L, NULL, %L);', g.relation, b.label)
+					  FROM purpose._tree(g.relation) t JOIN declared b ON b.objoid = t ORDER BY t LIMIT 1) END
+	FROM purpose._governed_relations g LEFT JOIN declared d ON d.objoid = g.relation
+	WHERE g.problem IS NOT NULL
+	-- What only inherits the problem is not the place to mend it.
+	AND (d.objoid IS NOT NULL OR EXISTS (SELECT FROM purpose._tree(g.relation) t JOIN declared b ON b.objoid = t))
+$$;
+COMMENT ON FUNCTION purpose._check_protection() IS 'check(): protections that cannot be resolved';
+REVOKE ALL ON FUNCTION purpose._check_protection() FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_floor(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH t AS MATERIALIZED (
+		SELECT g.relation, g.relrowsecurity, f.polname AS floor, f.polpermissive AS permissive,
+			   f.polname IS NOT NULL AND (f.polcmd <> '*' OR f.polroles <> '{0}'
+				   OR pg_get_expr(f.polqual, f.polrelid) IS DISTINCT FROM 'purpose._loaded()') AS changed,
+			   EXISTS (SELECT FROM pg_policy o WHERE o.polrelid = g.relation AND o.polpermissive
+					   AND o.polname NOT IN ('purpose_floor', 'purpose_floor_woken')) AS others
+		FROM purpose._governed_relations g
+		LEFT JOIN pg_policy f ON f.polrelid = g.relation AND f.polname IN ('purpose_floor', 'purpose_floor_woken')
+		WHERE g.relkind IN ('r', 'p') AND g.mode = 'enforce'
+	)
+	SELECT 'error', relation::text,
+		   CASE WHEN NOT relrowsecurity AND others
+				THEN 'row-level security is off, so that without the library it is open; mending it wakes its other policies'
+				WHEN NOT relrowsecurity THEN 'row-level security is off, so that without the library it is open'
+				WHEN changed THEN 'the policy of its closed floor was changed'
+				WHEN others THEN 'the policy of its closed floor is gone, so that without the library its other policies open it'
+				ELSE 'the policy of its closed floor is gone, so that nobody but its owner sees its rows' END,
+		   CASE WHEN changed THEN format('DROP POLICY %I ON %s; ', floor, relation) ELSE '' END
+		   || CASE WHEN relrowsecurity AND NOT others THEN format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY; ', relation) ELSE '' END
+		   || format('SELECT purpose._floor_sync(%L, true);', relation)
+	FROM t WHERE NOT relrowsecurity OR floor IS NULL OR changed
+	UNION ALL
+	SELECT 'error', relation::text,
+		   'a policy stands beside the policy of its closed floor, so that without the library it is open',
+		   format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY;', relation)
+	FROM t WHERE relrowsecurity AND permissive AND others AND NOT changed
+	UNION ALL
+	SELECT 'info', g.relation::text, 'a foreign table has no closed floor: without the library these roles read it: '
+		   || string_agg(DISTINCT coalesce(r.rolname, 'PUBLIC'), ', '),
+		   format('REVOKE ALL ON %s FROM %s;', g.relation,
+				  string_agg(DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END, ', '))
+	FROM purpose._governed_relations g
+	JOIN pg_class c ON c.oid = g.relation
+	CROSS JOIN aclexplode(c.relacl) a
+	LEFT JOIN pg_roles r ON r.oid = a.grantee
+	WHERE g.relkind = 'f' AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
+	GROUP BY g.relation
+$$;
+COMMENT ON FUNCTION purpose._check_floor() IS 'check(): tables whose closed floor is gone, by the tree that they belong to';
+REVOKE ALL ON FUNCTION purpose._check_floor() FROM PUBLIC;
+
+CREATE FUNCTION purpose._personal_name(name text, kind "char") RETURNS text
+LANGUAGE sql IMMUTABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	-- Words are told apart by case and by whatever is no letter. The kinds are
+	-- type categories: an address_id or an email_verified is nobody's address.
+	SELECT k.category FROM (VALUES
+		(1, 'user.contact.email', 'SU', 'e_?mails?|e?mail_?addr(ess)?'),
+		(2, 'user.contact.phone_number', 'SN', '(tele|cell|mobile)?phones?|(phone|mobile|cell)_?(number|no|nr)|mobile|msisdn|fax|telefono?'),
+		(3, 'user.device.ip_address', 'SIU', 'ip|ipv|ip_?addr(ess)?|remote_?addr(ess)?'),
+		(4, 'user.device', 'SUN', 'mac_?addr(ess)?|device_?id|imei|user_?agent|advertising_?id|push_?token'),
+		(5, 'user.demographic.date_of_birth', 'SDN', 'birth|birth_?(date|day|year|place)|dob|geburts(datum|tag|ort)'),
+		(6, 'user.name', 'SU', '(first|last|full|middle|given|family|maiden|sur|fore|nick|person|customer|contact|payer|recipient|patient|employee)_?names?|user_?name|[fl]name|vorname|nachname|prenom'),
+		(7, 'user.contact.address', 'SU', 'address(es)?|addr|address_?line|street|street_?(name|address)|strasse|house_?(number|no|nr)'),
+		(8, 'user.contact.address.postal_code', 'SN', 'zip|zip_?code|post_?code|postal_?code|plz'),
+		(9, 'user.government_id', 'SN', 'ssn|social_?security|passport|national_?id|tax_?(id|number|no)|(drivers?|driving)_?licen[cs]e|identity_?card'),
+		(10, 'user.financial', 'SN', 'iban|bic|bank_?account|account_?(number|no|nr)|credit_?card|card_?(number|no|last)|cvv|cvc|salary|wages?|income'),
+		(11, 'user.demographic', 'SNEZ', 'gender|sex|nationality|citizenship|marital_?status|ethnicity|ethnic_?(origin|group)|religion|sexual_?orientation'),
+		(12, 'user.health', 'SNEU', 'diagnos[ei]s|blood_?(type|group)|disabilit(y|ies)|medication|allerg(y|ies)'),
+		(13, 'user.location', 'SNGU', 'latitude|longitude|gps|geo_?location'),
+		(14, 'user.biometric', 'SU', 'biometrics?|fingerprint|photo')
+	) k(priority, category, kinds, words)
+	WHERE position(kind::text IN k.kinds) > 0
+	AND '_' || lower(regexp_replace(regexp_replace(regexp_replace(name, '([[:lower:]])([[:upper:]])', '\1_\2', 'g'),
+												   '([[:upper:]])([[:upper:]][[:lower:]])', '\1_\2', 'g'),
+									'[^[:alpha:]]+', '_', 'g')) || '_' ~ ('_(' || k.words || ')_')
+	ORDER BY k.priority LIMIT 1
+$$;
+COMMENT ON FUNCTION purpose._personal_name(text, "char") IS 'The category of personal data that a column seems to hold, by its name and the category of its type; NULL if none';
+REVOKE ALL ON FUNCTION purpose._personal_name(text, "char") FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_names(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'warning', format('%s.%I', u.relation, u."column"),
+		   'it has no label, and its name says that it holds personal data',
+		   purpose._suggested_label_command(u.relation, u."column", p)
+	FROM purpose._unlabelled_columns u, purpose._personal_name(u."column"::text, u.kind) p
+	WHERE p IS NOT NULL
+$$;
+COMMENT ON FUNCTION purpose._check_names() IS 'check(): columns without a label whose names are those of personal data';
+REVOKE ALL ON FUNCTION purpose._check_names() FROM PUBLIC;
+
+CREATE FUNCTION purpose._luhn(digits text) RETURNS boolean
+LANGUAGE sql IMMUTABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT sum(CASE WHEN i % 2 = 1 THEN d WHEN d > 4 THEN 2 * d - 9 ELSE 2 * d END) % 10 = 0
+	FROM (SELECT i, substr(reverse(digits), i, 1)::int AS d FROM generate_series(1, length(digits)) i) x
+$$;
+COMMENT ON FUNCTION purpose._luhn(text) IS 'Has the number the check digit of a payment card?';
+REVOKE ALL ON FUNCTION purpose._luhn(text) FROM PUBLIC;
+
+CREATE FUNCTION purpose._personal_value(value text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE
+		WHEN value ~ '[^@[:space:]"<>]+@[^@[:space:]"<>]+\.[[:alpha:]]{2,}' THEN 'user.contact.email'
+		WHEN value ~ '^\+[1-9]([ ()./-]{0,2}[0-9]){6,14}$' THEN 'user.contact.phone_number'
+		WHEN value ~ '^[A-Z]{2}[0-9]{2}( ?[A-Z0-9]{4}){2,7}( ?[A-Z0-9]{1,3})?$' THEN 'user.financial.bank_account'
+		WHEN value ~ '^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(/32)?$'
+			OR value ~* '^(([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|[0-9a-f:]*[0-9a-f]::[0-9a-f:]*)(/128)?$' THEN 'user.device.ip_address'
+		WHEN value ~ '^[0-9]([ -]?[0-9]){12,18}$'
+			AND purpose._luhn(regexp_replace(value, '[ -]', '', 'g')) THEN 'user.financial.credit_card'
+	END
+$$;
+COMMENT ON FUNCTION purpose._personal_value(text) IS 'The category of personal data that a value looks like, NULL if none';
+REVOKE ALL ON FUNCTION purpose._personal_value(text) FROM PUBLIC;
+
+CREATE FUNCTION purpose._sample_content(relation regclass, columns name[], attnums int2[], is_json boolean[])
+RETURNS TABLE (attnum int2, category text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+-- Reads some 200 pages and 1000 rows. A document is sampled by its strings.
+DECLARE
+	pages float8;
+BEGIN
+	pages := greatest(pg_relation_size(relation) / current_setting('block_size')::float8, 1);
+	RETURN QUERY EXECUTE format(
+		'SELECT f.attnum, (array_agg(f.category ORDER BY f.hits DESC, f.category))[1]
+		 FROM (SELECT v.attnum, purpose._personal_value(v.value) AS category, count(*) AS hits,
+					  sum(count(*)) OVER (PARTITION BY v.attnum) AS total
+			   FROM (SELECT * FROM ONLY %s TABLESAMPLE SYSTEM (%s) REPEATABLE (0) LIMIT 1000) s
+			   CROSS JOIN LATERAL (VALUES %s) v(attnum, value)
+			   WHERE v.value <> '''' GROUP BY 1, 2) f
+		 WHERE f.category IS NOT NULL AND f.hits >= 3 AND f.hits >= 0.2 * f.total
+		 GROUP BY f.attnum',
+		relation, least(100, 100 * 200 / pages),
+		(SELECT string_agg(CASE WHEN c.json THEN format('(%s::int2, CASE WHEN pg_column_size(s.%I) < 100000 THEN left(s.%2$I::text, 5000) END)', c.num, c.name)
+						   ELSE format('(%s::int2, left(s.%I::text, 200))', c.num, c.name) END, ', ')
+		 FROM unnest(columns, attnums, is_json) c(name, num, json)));
+END $$;
+COMMENT ON FUNCTION purpose._sample_content(regclass, name[], int2[], boolean[]) IS 'Which of these columns hold personal data, by a bounded sample: a fifth of the values look like it. Values do not leave the function';
+REVOKE ALL ON FUNCTION purpose._sample_content(regclass, name[], int2[], boolean[]) FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_content(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+SET row_security = off
+AS $$
+#variable_conflict use_column
+-- Judged like any other reader, an officer who declared no purpose would be
+-- refused, or counted as a violation in observe mode. So tables with labels or
+-- protection are sampled only for roles that are exempt.
+DECLARE
+	max_tables CONSTANT int := 500;
+	exempt boolean := (SELECT r.rolsuper OR r.rolbypassrls FROM pg_roles r WHERE r.oid = purpose._acting_role());
+	t record;
+	findings record;
+	found_here jsonb;
+	done int := 0;
+	failed int := 0;
+	judged int := 0;
+	beyond int := 0;
+BEGIN
+	FOR t IN
+		-- Of a partitioned table the largest partition stands for all.
+		WITH RECURSIVE leaf AS (
+			SELECT u.relation::oid AS root, u.relation::oid AS oid FROM purpose._user_relations u WHERE NOT u.relispartition
+			UNION ALL
+			SELECT leaf.root, i.inhrelid FROM leaf JOIN pg_class c ON c.oid = leaf.oid AND c.relkind = 'p'
+			JOIN pg_inherits i ON i.inhparent = leaf.oid
+		), sampled AS (
+			SELECT DISTINCT ON (leaf.root) leaf.root, leaf.oid, pg_relation_size(leaf.oid) AS size
+			FROM leaf JOIN pg_class c ON c.oid = leaf.oid AND c.relkind IN ('r', 'm')
+			ORDER BY leaf.root, 3 DESC, 2
+		)
+		SELECT s.root::regclass AS relation, s.oid::regclass AS sample, s.size,
+			   (purpose._protection(s.root)).mode IS NOT NULL AS governed,
+			   array_agg(a.attname ORDER BY a.attnum) AS columns, array_agg(a.attnum ORDER BY a.attnum) AS attnums,
+			   array_agg(u.base_type IN ('json'::regtype, 'jsonb'::regtype) ORDER BY a.attnum) AS is_json
+		FROM sampled s JOIN purpose._unlabelled_columns u ON u.relation = s.root
+		JOIN pg_attribute a ON a.attrelid = s.oid AND a.attname = u."column"
+		WHERE s.size > 0
+		AND u.base_type IN ('text', 'varchar', 'bpchar', 'inet', 'cidr', 'json', 'jsonb')
+		AND purpose._personal_name(u."column"::text, u.kind) IS NULL
+		GROUP BY s.root, s.oid, s.size
+		ORDER BY s.size DESC, s.root
+	LOOP
+		IF t.governed AND NOT exempt THEN
+			judged := judged + 1;
+			CONTINUE;
+		ELSIF done >= max_tables THEN
+			beyond := beyond + 1;
+			CONTINUE;
+		END IF;
+		done := done + 1;
+		found_here := '[]';
+		BEGIN
+			SELECT coalesce(jsonb_agg(jsonb_build_array(a.attname, c.category) ORDER BY a.attnum), '[]') INTO found_here
+			FROM purpose._sample_content(t.sample, t.columns, t.attnums, t.is_json) c
+			JOIN pg_attribute a ON a.attrelid = t.sample AND a.attnum = c.attnum;
+			-- Rolled back, so that the locks of hundreds of tables do not pile up.
+			RAISE EXCEPTION USING ERRCODE = 'PU000';
+		EXCEPTION
+			WHEN SQLSTATE 'PU000' THEN NULL;
+			WHEN OTHERS THEN failed := failed + 1;
+		END;
+		FOR findings IN SELECT f ->> 0 AS col, f ->> 1 AS category FROM jsonb_array_elements(found_here) f LOOP
+			severity := 'warning';
+			object := format('%s.%I', t.relation, findings.col);
+			problem := format('it has no label, and a sample of its values looks like personal data (%s)', findings.category);
+			remedy := purpose._suggested_label_command(t.relation, findings.col::name, findings.category);
+			RETURN NEXT;
+		END LOOP;
+	END LOOP;
+	severity := 'info';
+	object := 'purpose.check()';
+	IF judged > 0 THEN
+		problem := format('the values of %s labelled or protected table(s) were not sampled: the role is bound by enforcement itself', judged);
+		remedy := 'RESET ROLE; SELECT * FROM purpose.check(); -- as a superuser';
+		RETURN NEXT;
+	END IF;
+	IF failed + beyond > 0 THEN
+		problem := format('the values of %s table(s) were not sampled: %s could not be read at once, %s are beyond the first %s',
+						  failed + beyond, failed, beyond, max_tables);
+		remedy := 'SELECT * FROM purpose.check();';
+		RETURN NEXT;
+	END IF;
+END $$;
+COMMENT ON FUNCTION purpose._check_content() IS 'check(): columns without a label whose values look like personal data, by a sample that never leaves the function';
+REVOKE ALL ON FUNCTION purpose._check_content() FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_copies(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE labelled AS MATERIALIZED (
+		SELECT g.relation::oid AS relation, g.relispartition, a.attnum, a.attname, a.atttypid, min(l.label) AS label
+		FROM purpose._governed_relations g, purpose._column_labels(g.relation) l
+		JOIN pg_attribute a ON a.attnum = l.attnum
+		WHERE a.attrelid = g.relation AND l.label IS NOT NULL
+		GROUP BY 1, 2, 3, 4, 5
+	), reads AS (
+		-- What a materialised view reads, through views too.
+		SELECT r.ev_class AS matview, d.refobjid AS relation, d.refobjsubid AS attnum
+		FROM pg_class m JOIN pg_rewrite r ON r.ev_class = m.oid
+		JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+		WHERE m.relkind = 'm'
+		UNION
+		SELECT reads.matview, d.refobjid, d.refobjsubid
+		FROM reads JOIN pg_class v ON v.oid = reads.relation AND v.relkind = 'v'
+		JOIN pg_rewrite r ON r.ev_class = v.oid
+		JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+	), laundered AS (
+		SELECT reads.matview, l.relation, l.attname, l.label,
+			   EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = reads.matview AND a.attname = l.attname AND a.attnum > 0) AS same_name
+		FROM reads JOIN labelled l ON l.relation = reads.relation AND l.attnum = reads.attnum
+		WHERE reads.matview NOT IN (SELECT relation FROM labelled)
+	)
+	SELECT 'warning', m.matview::regclass::text,
+		   format('a materialised view without labels is made from labelled columns: %s',
+				  string_agg(DISTINCT format('%s.%I', m.relation::regclass, m.attname), ', ')),
+		   -- By the names of the columns where it has them, else all of its columns.
+		   coalesce((SELECT string_agg(purpose._label_command(m.matview, x.attname, NULL, x.label), ' ' ORDER BY x.attname)
+					 FROM (SELECT n.attname, min(n.label) AS label FROM laundered n
+						   WHERE n.matview = m.matview AND n.same_name GROUP BY n.attname) x),
+					(SELECT string_agg(purpose._label_command(m.matview, a.attname, NULL, min(m.label)), ' ' ORDER BY a.attnum)
+					 FROM pg_attribute a WHERE a.attrelid = m.matview AND a.attnum > 0 AND NOT a.attisdropped))
+	FROM laundered m GROUP BY m.matview
+	UNION ALL
+	SELECT 'warning', c.relation::text,
+		   format('it looks like a copy: a table without labels has the name and type of labelled columns: %s',
+				  string_agg(c.source, ', ' ORDER BY c.attname)),
+		   string_agg(purpose._label_command(c.relation, c.attname, NULL, c.label), ' ' ORDER BY c.attname)
+	FROM (SELECT r.relation, a.attname, min(l.label) AS label,
+				 min(format('%s.%I', l.relation::regclass, l.attname)) AS source
+		  FROM purpose._user_relations r
+		  JOIN pg_attribute a ON a.attrelid = r.relation AND a.attnum > 0 AND NOT a.attisdropped
+		  JOIN labelled l ON l.attname = a.attname AND l.atttypid = a.atttypid AND NOT l.relispartition
+		  WHERE r.relkind IN ('r', 'p') AND NOT r.relispartition
+		  AND (purpose._protection(r.relation)).mode IS NULL
+		  GROUP BY r.relation, a.attname) c
+	GROUP BY c.relation
+$$;
+COMMENT ON FUNCTION purpose._check_copies() IS 'check(): materialised views and tables that hold labelled data without its labels';
+REVOKE ALL ON FUNCTION purpose._check_copies() FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_foreign_keys(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'warning', con.conrelid::regclass::text,
+		   format('it is not protected, and its foreign key %I leads to %s, which is', con.conname, con.confrelid::regclass),
+		   format('SELECT purpose.protect(%L, %s => %L, mode => ''observe'');', con.conrelid::regclass,
+				  CASE WHEN s.columns IS NOT NULL THEN 'subject' ELSE 'via' END,
+				  purpose._column_list(con.conrelid, con.conkey))
+	FROM pg_constraint con
+	JOIN purpose._user_relations r ON r.relation = con.conrelid
+	JOIN purpose._governed_relations g ON g.relation = con.confrelid AND g.protected AND g.problem IS NULL
+	LEFT JOIN LATERAL (
+		SELECT d.columns FROM purpose._declared_tables d
+		WHERE d.relation = con.confrelid AND d.kind = 'subject' AND d.target IS NULL
+		AND purpose._attnums(con.confrelid, d.columns) = con.confkey
+	) s ON true
+	WHERE con.contype = 'f' AND con.conparentid = 0 AND con.conrelid <> con.confrelid
+	AND (purpose._protection(con.conrelid)).protected IS NOT TRUE
+$$;
+COMMENT ON FUNCTION purpose._check_foreign_keys() IS 'check(): tables that refer to data subjects and are not protected';
+REVOKE ALL ON FUNCTION purpose._check_foreign_keys() FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_roles(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	-- 10 is the role that initdb made; there is no server without it.
+	SELECT f.severity, format('role %I', r.rolname), f.problem, format(f.remedy, r.rolname)
+	FROM pg_roles r CROSS JOIN LATERAL (
+		SELECT 'warning', 'a superuser passes all checks', 'ALTER ROLE %I NOSUPERUSER;' WHERE r.rolsuper AND r.oid <> 10
+		UNION ALL
+		SELECT 'warning', 'BYPASSRLS passes all checks', 'ALTER ROLE %I NOBYPASSRLS;' WHERE r.rolbypassrls AND NOT r.rolsuper
+		UNION ALL
+		SELECT 'info', 'REPLICATION reads all data past the checks', 'ALTER ROLE %I NOREPLICATION;' WHERE r.rolreplication AND NOT r.rolsuper
+		UNION ALL
+		SELECT 'warning', 'CREATEROLE can make itself a member of a role that holds any purpose, until PostgreSQL 16', 'ALTER ROLE %I NOCREATEROLE;'
+		WHERE r.rolcreaterole AND NOT r.rolsuper AND current_setting('server_version_num')::int < 160000
+		UNION ALL
+		SELECT 'warning', format('a member of %s can reach the server''s files, and so all data', g.rolname),
+			   replace(format('REVOKE %I FROM ', g.rolname), '%', '%%') || '%I;'
+		FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+		WHERE m.member = r.oid AND NOT r.rolsuper
+		AND g.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')
+	) f(severity, problem, remedy)
+	UNION ALL
+	SELECT 'info', format('function %s', s.objoid::regprocedure), 'it is exempt: while it runs, nothing is enforced',
+		   format('SECURITY LABEL FOR purpose ON ROUTINE %s IS NULL;', s.objoid::regprocedure)
+	FROM pg_seclabel s WHERE s.provider = 'purpose' AND s.classoid = 'pg_proc'::regclass
+$$;
+COMMENT ON FUNCTION purpose._check_roles() IS 'check(): who and what is not bound by enforcement';
+REVOKE ALL ON FUNCTION purpose._check_roles() FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_consents(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	-- Left alone, they would come into force for whatever takes the name.
+	SELECT 'warning', format('purpose %s', s.purpose), format('it does not exist, and %s consent state(s) are on record for it', count(*)),
+		   format('DELETE FROM purpose.consent_state WHERE purpose = %L; -- their history stays', s.purpose)
+	FROM purpose.consent_state s
+	WHERE s.purpose <> '' AND s.purpose NOT IN (SELECT name FROM purpose.purpose_catalog)
+	GROUP BY s.purpose
+	UNION ALL
+	SELECT 'warning', 'purpose.consent_state', format('%s consent state(s) belong to a table that is gone', count(*)),
+		   'DELETE FROM purpose.consent_state WHERE subject_table::oid NOT IN (SELECT oid FROM pg_catalog.pg_class); -- their history stays'
+	FROM purpose.consent_state s
+	WHERE s.subject_table::oid NOT IN (SELECT oid FROM pg_class)
+	HAVING count(*) > 0
+$$;
+COMMENT ON FUNCTION purpose._check_consents() IS 'check(): consents for what is gone';
+REVOKE ALL ON FUNCTION purpose._check_consents() FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_observing(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+		SELECT 'info', d.relation::text, 'it is only observed: nothing is refused',
+			   format('SELECT purpose.set_mode(%L, ''enforce'');', d.relation)
+		FROM purpose._declared_tables d WHERE d.mode = 'observe';
+	IF purpose._loaded() THEN
+		RETURN QUERY
+			SELECT 'warning', 'purpose.observe_max', format('%s violation(s) found no room to be counted', n),
+				   format('purpose.observe_max = %s  # then restart the server', 2 * current_setting('purpose.observe_max')::int)
+			FROM purpose._observed_dropped() n WHERE n > 0;
+	END IF;
+END $$;
+COMMENT ON FUNCTION purpose._check_observing() IS 'check(): what is observed only, and whether observing lost anything';
+REVOKE ALL ON FUNCTION purpose._check_observing() FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_one(kind text, OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY EXECUTE format('SELECT severity, object, problem, remedy FROM purpose.%I()', '_check_' || kind);
+EXCEPTION WHEN OTHERS THEN
+	severity := 'error';
+	object := format('purpose._check_%s()', kind);
+	problem := format('this part of the check failed: %s (%s)', SQLERRM, SQLSTATE);
+	remedy := format('SELECT * FROM purpose._check_%s();', kind);
+	RETURN NEXT;
+END $$;
+COMMENT ON FUNCTION purpose._check_one(text) IS 'Runs one part of check(), and makes its failure a finding';
+REVOKE ALL ON FUNCTION purpose._check_one(text) FROM PUBLIC;
+
+CREATE FUNCTION purpose.check() RETURNS TABLE (severity text, object text, problem text, remedy text)
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '1s'
+AS $$
+	SELECT c.severity, c.object, c.problem, c.remedy
+	FROM unnest(ARRAY['library', 'labels', 'purposes', 'protection', 'floor', 'names', 'content', 'copies',
+					  'foreign_keys', 'roles', 'consents', 'observing']) WITH ORDINALITY k(kind, ord)
+	CROSS JOIN LATERAL purpose._check_one(k.kind) c
+	ORDER BY array_position(ARRAY['error', 'warning', 'info'], c.severity), k.ord, c.object COLLATE "C", c.problem COLLATE "C"
+$$;
+COMMENT ON FUNCTION purpose.check() IS 'Looks for what is missing, lost or forgotten. severity is error (data is open, or closed to all), warning or info; remedy is SQL that runs as it stands, or a line of postgresql.conf. Never shows data';
+REVOKE ALL ON FUNCTION purpose.check() FROM PUBLIC;
