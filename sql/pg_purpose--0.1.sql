@@ -1539,7 +1539,8 @@ END $$;
 COMMENT ON FUNCTION purpose._sample_content(regclass, name[], int2[], boolean[]) IS 'Which of these columns hold personal data, by a bounded sample: a fifth of the values look like it. Values do not leave the function';
 REVOKE ALL ON FUNCTION purpose._sample_content(regclass, name[], int2[], boolean[]) FROM PUBLIC;
 
-CREATE FUNCTION purpose._check_content(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+CREATE FUNCTION purpose._check_content(max_tables int DEFAULT 2000,
+	OUT severity text, OUT object text, OUT problem text, OUT remedy text)
 RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -1551,7 +1552,6 @@ AS $$
 -- refused, or counted as a violation in observe mode. So tables with labels or
 -- protection are sampled only for roles that are exempt.
 DECLARE
-	max_tables CONSTANT int := 500;
 	exempt boolean := (SELECT r.rolsuper OR r.rolbypassrls FROM pg_roles r WHERE r.oid = purpose._acting_role());
 	t record;
 	findings record;
@@ -1622,12 +1622,12 @@ BEGIN
 	IF failed + beyond > 0 THEN
 		problem := format('the values of %s table(s) were not sampled: %s could not be read at once, %s are beyond the first %s',
 						  failed + beyond, failed, beyond, max_tables);
-		remedy := 'SELECT * FROM purpose.check();';
+		remedy := format('SELECT * FROM purpose._check_content(%s);', done + beyond);
 		RETURN NEXT;
 	END IF;
 END $$;
-COMMENT ON FUNCTION purpose._check_content() IS 'check(): columns without a label whose values look like personal data, by a sample that never leaves the function';
-REVOKE ALL ON FUNCTION purpose._check_content() FROM PUBLIC;
+COMMENT ON FUNCTION purpose._check_content(int) IS 'check(): columns without a label whose values look like personal data, by a sample that never leaves the function';
+REVOKE ALL ON FUNCTION purpose._check_content(int) FROM PUBLIC;
 
 CREATE FUNCTION purpose._check_copies(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
 RETURNS SETOF record
@@ -1656,6 +1656,9 @@ AS $$
 			   EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = reads.matview AND a.attname = l.attname AND a.attnum > 0) AS same_name
 		FROM reads JOIN labelled l ON l.relation = reads.relation AND l.attnum = reads.attnum
 		WHERE reads.matview NOT IN (SELECT relation FROM labelled)
+	), originals AS MATERIALIZED (
+		SELECT attname, atttypid, min(label) AS label, min(format('%s.%I', relation::regclass, attname)) AS source
+		FROM labelled WHERE NOT relispartition GROUP BY attname, atttypid
 	)
 	SELECT 'warning', m.matview::regclass::text,
 		   format('a materialised view without labels is made from labelled columns: %s',
@@ -1672,14 +1675,12 @@ AS $$
 		   format('it looks like a copy: a table without labels has the name and type of labelled columns: %s',
 				  string_agg(c.source, ', ' ORDER BY c.attname)),
 		   string_agg(purpose._label_command(c.relation, c.attname, NULL, c.label), ' ' ORDER BY c.attname)
-	FROM (SELECT r.relation, a.attname, min(l.label) AS label,
-				 min(format('%s.%I', l.relation::regclass, l.attname)) AS source
+	FROM (SELECT r.relation, a.attname, o.label, o.source
 		  FROM purpose._user_relations r
 		  JOIN pg_attribute a ON a.attrelid = r.relation AND a.attnum > 0 AND NOT a.attisdropped
-		  JOIN labelled l ON l.attname = a.attname AND l.atttypid = a.atttypid AND NOT l.relispartition
+		  JOIN originals o ON o.attname = a.attname AND o.atttypid = a.atttypid
 		  WHERE r.relkind IN ('r', 'p') AND NOT r.relispartition
-		  AND (purpose._protection(r.relation)).mode IS NULL
-		  GROUP BY r.relation, a.attname) c
+		  AND (purpose._protection(r.relation)).mode IS NULL) c
 	GROUP BY c.relation
 $$;
 COMMENT ON FUNCTION purpose._check_copies() IS 'check(): materialised views and tables that hold labelled data without its labels';

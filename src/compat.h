@@ -7,6 +7,7 @@
 #define PURPOSE_COMPAT_H
 
 #include "access/transam.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "executor/executor.h"
@@ -130,17 +131,22 @@ compat_alias_expressions(RangeTblEntry *rte)
 }
 
 /*
- * Takes the permission check off a range table entry that parser functions
- * made.
+ * Lets a range table entry that parser functions made for one of our own
+ * queries be read by anybody.  Since 16 parts of the planner expect every
+ * relation of a query to have permissions, and the executor expects them to
+ * ask for something: so they ask whether the bootstrap superuser may read it.
  */
 static inline void
-compat_clear_permissions(RangeTblEntry *rte)
+compat_free_permissions(Query *query, ParseState *pstate, ParseNamespaceItem *nsitem)
 {
 #if PG_VERSION_NUM >= 160000
-	rte->perminfoindex = 0;
+	nsitem->p_perminfo->requiredPerms = ACL_SELECT;
+	nsitem->p_perminfo->selectedCols = NULL;
+	nsitem->p_perminfo->checkAsUser = BOOTSTRAP_SUPERUSERID;
+	query->rteperminfos = pstate->p_rteperminfos;
 #else
-	rte->requiredPerms = 0;
-	rte->selectedCols = NULL;
+	nsitem->p_rte->requiredPerms = 0;
+	nsitem->p_rte->selectedCols = NULL;
 #endif
 }
 

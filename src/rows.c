@@ -127,12 +127,14 @@ make_parent_lookup(const RuleSource *source, int depth, Index varno, Oid at)
 	SubLink    *sublink = makeNode(SubLink);
 	RangeTblRef *ref = makeNode(RangeTblRef);
 	Relation	parent = table_open(hop->parent, AccessShareLock);
+	ParseNamespaceItem *nsitem;
 	RangeTblEntry *rte;
 	List	   *conditions = NIL;
 
-	rte = addRangeTableEntryForRelation(pstate, parent, AccessShareLock,
-										NULL, true, true)->p_rte;
-	compat_clear_permissions(rte);
+	nsitem = addRangeTableEntryForRelation(pstate, parent, AccessShareLock, NULL, true, true);
+	rte = nsitem->p_rte;
+	compat_free_permissions(query, pstate, nsitem);
+	mark_set(rte, NULL);
 	table_close(parent, NoLock);
 
 	for (int i = 0; i < hop->nkeys; i++)

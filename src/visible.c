@@ -363,6 +363,9 @@ purpose_visible(PG_FUNCTION_ARGS)
 		decision = decision_make(&request);
 		if (decision.verdict != DECISION_ALLOW)
 			decision_raise(&decision, session, relid, 0);
+		/* An unusable purpose was observed with the statement (access.c). */
+		if (session->status != PURPOSE_USABLE)
+			PG_RETURN_BOOL(true);
 		reason = decision.reason;
 	}
 	else

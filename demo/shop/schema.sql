@@ -79,6 +79,7 @@ CREATE TABLE payments (
 	method		text NOT NULL,
 	payer_name	text NOT NULL,
 	card_last4	text,
+	reference	text NOT NULL,
 	amount		numeric(12,2) NOT NULL,
 	paid_at		timestamptz NOT NULL
 );
