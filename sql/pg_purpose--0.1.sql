@@ -10,6 +10,16 @@
  */
 \echo Use "CREATE EXTENSION pg_purpose" to load this file. \quit
 
+-- Restored into a server without the library, tables would lose their labels
+-- and nobody would notice; so this stops first, and they stay closed.
+DO $$
+BEGIN
+	IF current_setting('purpose.observe_max', true) IS NULL THEN
+		RAISE EXCEPTION 'pg_purpose must be loaded via "shared_preload_libraries"' USING ERRCODE = '55000',
+			HINT = 'Add pg_purpose to shared_preload_libraries, as its last entry, and restart the server.';
+	END IF;
+END $$;
+
 CREATE SCHEMA purpose;
 COMMENT ON SCHEMA purpose IS 'pg_purpose: purposes, labels, consent and what follows from them';
 GRANT USAGE ON SCHEMA purpose TO PUBLIC;

@@ -114,7 +114,7 @@ check_label(const ObjectAddress *object, const char *text)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("purpose labels belong on columns, domains, protected tables and exempt functions")));
-	if (catalog_oids() == NULL)
+	if (catalog_oids() == NULL && !IsBinaryUpgrade)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("extension \"%s\" is not installed in this database", PURPOSE_EXTENSION),
@@ -137,7 +137,13 @@ check_label(const ObjectAddress *object, const char *text)
 						 errhint("The only label of a function is \"%s\".", EXEMPT_LABEL)));
 		}
 		else
-			warn_of_unknown_purposes(parse_label(text));
+		{
+			Label	   *label = parse_label(text);
+
+			/* pg_upgrade sets labels before the extension's tables are there. */
+			if (!IsBinaryUpgrade)
+				warn_of_unknown_purposes(label);
+		}
 	}
 
 	/*

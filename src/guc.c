@@ -92,14 +92,19 @@ guc_init(void)
 							 0,
 							 NULL, NULL, NULL);
 
-	DefineCustomIntVariable("purpose.observe_max",
-							"How many different violations observe mode can hold.",
-							NULL,
-							&guc_observe_max,
-							5000, 100, INT_MAX / 1024,
-							PGC_POSTMASTER,
-							0,
-							NULL, NULL, NULL);
+	/*
+	 * A library that is loaded late must not define what only a start can
+	 * set.
+	 */
+	if (guc_preloaded)
+		DefineCustomIntVariable("purpose.observe_max",
+								"How many different violations observe mode can hold.",
+								NULL,
+								&guc_observe_max,
+								5000, 100, INT_MAX / 1024,
+								PGC_POSTMASTER,
+								0,
+								NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("purpose");
 }

@@ -190,10 +190,10 @@ END;
 -- wallet is known there by an e-mail address, which nobody thought of.
 CREATE PROCEDURE payments(lo bigint, hi bigint) BEGIN ATOMIC
 	INSERT INTO public.payments
-	SELECT i, o.id, o.placed_at, one('{card,card,card,transfer,wallet}', i, 571),
+	SELECT i, o.id, o.placed_at, one('{card,card,transfer,wallet,wallet}', i, 571),
 		   full_name(coalesce(o.customer_id, o.id + 500000000)),
-		   CASE WHEN n(i, 571, 5) < 3 THEN lpad(n(i, 572, 10000)::text, 4, '0') END,
-		   CASE WHEN n(i, 571, 5) = 4 THEN 'wallet ' || mailbox(coalesce(o.customer_id, o.id + 500000000))
+		   CASE WHEN n(i, 571, 5) < 2 THEN lpad(n(i, 572, 10000)::text, 4, '0') END,
+		   CASE WHEN n(i, 571, 5) > 2 THEN 'wallet ' || mailbox(coalesce(o.customer_id, o.id + 500000000))
 				ELSE 'order ' || o.id END,
 		   o.total,
 		   o.placed_at + make_interval(secs => 60 + n(i, 573, 600))

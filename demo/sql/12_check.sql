@@ -7,9 +7,9 @@ SELECT severity, object, problem FROM purpose.check();
 -- Each line comes with its remedy, as SQL.
 SELECT object, remedy FROM purpose.check() WHERE object LIKE 'public.customer_value%' OR object LIKE 'public.payments%';
 
--- The officer decides. Who works for the staff's and for security's purposes are
--- people, and each gets an account of their own. The copy of customers knows no
--- consents, so it may serve billing alone; and so may the payments' reference.
+-- The officer decides: the copy of customers does not know who has consented to
+-- what, so it may serve billing alone; the payments' references turn out to hold
+-- e-mail addresses.
 \connect - privacy_officer
 \o /dev/null
 SELECT purpose.label_column('customer_value', 'email', 'for billing category user.contact.email');
@@ -18,6 +18,8 @@ SELECT purpose.label_column('payments', 'reference', 'for billing, accounting ca
 SELECT purpose.label_column('staff', 'username', 'for hr, support category user.name');
 \o
 
+-- And for the staff's data and for security there are people, who get accounts of
+-- their own.
 \connect - postgres
 CREATE ROLE personnel LOGIN;
 CREATE ROLE security_team LOGIN;
@@ -30,4 +32,5 @@ SELECT purpose.grant_purpose('security', 'security_team');
 ALTER ROLE personnel SET purpose.current = 'hr';
 ALTER ROLE security_team SET purpose.current = 'security';
 
+-- Once more.
 SELECT severity, object, problem FROM purpose.check();
