@@ -72,6 +72,7 @@ CREATE TABLE purpose.consent_state (
 	purpose text COLLATE "C" NOT NULL,
 	state text NOT NULL CHECK (state IN ('given', 'refused', 'withdrawn', 'objected', 'restricted')),
 	expires_at timestamptz,
+	since timestamptz NOT NULL,
 	event_id bigint NOT NULL,
 	CONSTRAINT consent_state_pkey PRIMARY KEY (subject_table, subject, purpose),
 	CHECK ((purpose = '') = (state = 'restricted'))
@@ -186,6 +187,7 @@ CREATE FUNCTION purpose._declarations_changed() RETURNS trigger
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'purpose_declarations_changed';
 COMMENT ON FUNCTION purpose._declarations_changed() IS 'Tells every backend that purposes or grants changed';
+REVOKE ALL ON FUNCTION purpose._declarations_changed() FROM PUBLIC;
 
 CREATE TRIGGER declarations_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE
 	ON purpose.purpose_catalog FOR EACH STATEMENT EXECUTE FUNCTION purpose._declarations_changed();
@@ -450,8 +452,6 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
--- Row-level security is enabled before the policy is there: enabled after, it
--- would be taken for the owner's own wish (_floor_user_enables).
 DECLARE
 	c pg_class;
 	state record := purpose._protection(relation);
@@ -468,11 +468,7 @@ BEGIN
 		WHERE polrelid = relation AND polname IN ('purpose_floor', 'purpose_floor_woken');
 	IF found AND coalesce(floor_wanted, false) THEN
 		IF NOT c.relrowsecurity THEN
-			EXECUTE format('DROP POLICY %I ON %s', existing.polname, relation);
 			EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', relation);
-			EXECUTE format('CREATE POLICY %I ON %s AS %s USING (purpose._loaded()) WITH CHECK (true)',
-						   existing.polname, relation,
-						   CASE WHEN existing.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END);
 		END IF;
 	ELSIF found THEN
 		EXECUTE format('DROP POLICY %I ON %s', existing.polname, relation);
@@ -518,22 +514,19 @@ AS $$ SELECT purpose._floor_sync(t, force) FROM purpose._tree(relation) t $$;
 COMMENT ON FUNCTION purpose._floor_sync_tree(regclass, boolean) IS '_floor_sync for a table and everything that inherits from it';
 REVOKE ALL ON FUNCTION purpose._floor_sync_tree(regclass, boolean) FROM PUBLIC;
 
-CREATE FUNCTION purpose._floor_user_enables(relation regclass) RETURNS void
+CREATE FUNCTION purpose._floor_restrict(relation regclass) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-	IF EXISTS (SELECT FROM pg_policy WHERE polrelid = relation
-			   AND polname IN ('purpose_floor', 'purpose_floor_woken')
-			   AND (polpermissive OR polname = 'purpose_floor_woken')) THEN
-		EXECUTE format('DROP POLICY IF EXISTS purpose_floor ON %s', relation);
-		EXECUTE format('DROP POLICY IF EXISTS purpose_floor_woken ON %s', relation);
+	IF EXISTS (SELECT FROM pg_policy WHERE polrelid = relation AND polname = 'purpose_floor' AND polpermissive) THEN
+		EXECUTE format('DROP POLICY purpose_floor ON %s', relation);
 		EXECUTE format('CREATE POLICY purpose_floor ON %s AS RESTRICTIVE USING (purpose._loaded()) WITH CHECK (true)', relation);
 	END IF;
 END $$;
-COMMENT ON FUNCTION purpose._floor_user_enables(regclass) IS 'The owner enabled row-level security himself: his own policies count from now on';
-REVOKE ALL ON FUNCTION purpose._floor_user_enables(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION purpose._floor_restrict(regclass) IS 'Makes a permissive floor restrictive: the table has policies of its own by now, and they count';
+REVOKE ALL ON FUNCTION purpose._floor_restrict(regclass) FROM PUBLIC;
 
 -- ---------------------------------------------------------------------------
 -- Protected tables
@@ -856,6 +849,7 @@ BEGIN
 		HINT = 'A new event corrects an old one.';
 END $$;
 COMMENT ON FUNCTION purpose._append_only() IS 'Refuses UPDATE, DELETE and TRUNCATE of the consent history';
+REVOKE ALL ON FUNCTION purpose._append_only() FROM PUBLIC;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON purpose.consent_history
 	FOR EACH STATEMENT EXECUTE FUNCTION purpose._append_only();
 ALTER TABLE purpose.consent_history ENABLE ALWAYS TRIGGER append_only;
@@ -904,11 +898,12 @@ BEGIN
 			AND s.purpose = coalesce(_record_event.purpose, '')
 			AND s.state = CASE _record_event.state WHEN 'objection_withdrawn' THEN 'objected' ELSE 'restricted' END;
 	ELSE
-		INSERT INTO purpose.consent_state AS s (subject_table, subject, purpose, state, expires_at, event_id)
+		INSERT INTO purpose.consent_state AS s (subject_table, subject, purpose, state, expires_at, since, event_id)
 			VALUES (_record_event.subject_table, key, coalesce(_record_event.purpose, ''), _record_event.state,
-					_record_event.expires_at, id)
+					_record_event.expires_at, purpose._now(), id)
 			ON CONFLICT ON CONSTRAINT consent_state_pkey DO UPDATE
-			SET state = excluded.state, expires_at = excluded.expires_at, event_id = excluded.event_id;
+			SET state = excluded.state, expires_at = excluded.expires_at, since = excluded.since,
+				event_id = excluded.event_id;
 	END IF;
 	RETURN id;
 END $$;
@@ -965,6 +960,9 @@ AS $$
 DECLARE
 	bad record;
 BEGIN
+	IF TG_RELID <> 'purpose.consent_import'::regclass THEN
+		RAISE EXCEPTION 'this trigger belongs to purpose.consent_import' USING ERRCODE = '42501';
+	END IF;
 	SELECT i.purpose, i.state INTO bad FROM (SELECT DISTINCT purpose, state FROM imported) i
 		WHERE i.state NOT IN ('given', 'refused', 'withdrawn', 'objected') LIMIT 1;
 	IF found THEN
@@ -973,26 +971,44 @@ BEGIN
 	END IF;
 	PERFORM purpose._require_consent_model(i.purpose, i.state)
 		FROM (SELECT DISTINCT purpose, state FROM imported) i;
-	INSERT INTO purpose.consent_history (subject_table, subject, purpose, state, at, expires_at, evidence, recorded_by)
-		SELECT subject_table, purpose._subject_key(subject_table, subject), purpose, state, at, expires_at, evidence,
-			   purpose._acting_role_name()
-		FROM imported ORDER BY at;
+	IF EXISTS (SELECT FROM imported i WHERE i.at > purpose._now()) THEN
+		RAISE EXCEPTION 'a consent cannot be imported from the future' USING ERRCODE = '22008',
+			HINT = 'Column "at" is when the person said so.';
+	END IF;
 	-- The latest event of each subject and purpose is the state in force,
-	-- unless a later one is on record already.
-	INSERT INTO purpose.consent_state AS s (subject_table, subject, purpose, state, expires_at, event_id)
-		SELECT DISTINCT ON (h.subject_table, h.subject, h.purpose)
-			   h.subject_table, h.subject, h.purpose, h.state, h.expires_at, h.event_id
-		FROM purpose.consent_history h
-		JOIN (SELECT DISTINCT subject_table, purpose._subject_key(subject_table, subject) AS subject, purpose FROM imported) i
-			ON i.subject_table = h.subject_table AND i.subject = h.subject AND i.purpose = h.purpose
-		WHERE h.state <> 'objection_withdrawn'
-		ORDER BY h.subject_table, h.subject, h.purpose, h.at DESC, h.event_id DESC
+	-- whether it is imported now, on record already, or being recorded by
+	-- another session at this moment (hence the comparison of since).
+	WITH keyed AS MATERIALIZED (
+		SELECT subject_table, purpose._subject_key(subject_table, subject) AS subject, purpose, state, at, expires_at, evidence
+		FROM imported ORDER BY at
+	), recorded AS (
+		INSERT INTO purpose.consent_history (subject_table, subject, purpose, state, at, expires_at, evidence, recorded_by)
+			SELECT subject_table, subject, purpose, state, at, expires_at, evidence, purpose._acting_role_name() FROM keyed
+			RETURNING subject_table, subject, purpose, state, at, expires_at, event_id
+	), latest AS (
+		SELECT DISTINCT ON (e.subject_table, e.subject, e.purpose) e.*
+		FROM (SELECT * FROM recorded
+			  UNION ALL
+			  SELECT h.subject_table, h.subject, h.purpose, h.state, h.at, h.expires_at, h.event_id
+			  FROM purpose.consent_history h
+			  WHERE (h.subject_table, h.subject, h.purpose) IN (SELECT k.subject_table, k.subject, k.purpose FROM keyed k)) e
+		ORDER BY e.subject_table, e.subject, e.purpose, e.at DESC, e.event_id DESC
+	), lifted AS (
+		DELETE FROM purpose.consent_state s USING latest l
+		WHERE l.state = 'objection_withdrawn' AND s.since <= l.at
+		AND s.subject_table = l.subject_table AND s.subject = l.subject AND s.purpose = l.purpose
+	)
+	INSERT INTO purpose.consent_state AS s (subject_table, subject, purpose, state, expires_at, since, event_id)
+		SELECT subject_table, subject, purpose, state, expires_at, at, event_id
+		FROM latest WHERE state <> 'objection_withdrawn'
 		ON CONFLICT ON CONSTRAINT consent_state_pkey DO UPDATE
-		SET state = excluded.state, expires_at = excluded.expires_at, event_id = excluded.event_id;
+		SET state = excluded.state, expires_at = excluded.expires_at, since = excluded.since, event_id = excluded.event_id
+		WHERE s.since <= excluded.since;
 	DELETE FROM purpose.consent_import;
 	RETURN NULL;
 END $$;
 COMMENT ON FUNCTION purpose._import_consents() IS 'Moves what was loaded into consent_import to the history, set by set';
+REVOKE ALL ON FUNCTION purpose._import_consents() FROM PUBLIC;
 CREATE TRIGGER import_consents AFTER INSERT ON purpose.consent_import
 	REFERENCING NEW TABLE AS imported FOR EACH STATEMENT EXECUTE FUNCTION purpose._import_consents();
 
@@ -1014,8 +1030,8 @@ BEGIN
 		FROM purpose.purposes v
 		LEFT JOIN LATERAL (
 			SELECT CASE WHEN s.state = 'given' AND s.expires_at <= purpose._now() THEN 'expired' ELSE s.state END AS state,
-				   s.purpose, h.at, s.expires_at
-			FROM purpose.consent_state s LEFT JOIN purpose.consent_history h USING (event_id)
+				   s.purpose, s.since AS at, s.expires_at
+			FROM purpose.consent_state s
 			WHERE s.subject_table = consents.subject_table AND s.subject = key AND s.purpose <> ''
 			AND (s.purpose = v.name OR starts_with(v.name, s.purpose || '.'))
 			ORDER BY length(s.purpose) DESC LIMIT 1
@@ -1135,6 +1151,7 @@ AS $$
 	UNION ALL SELECT 'SELECT ON purpose.consent_state'
 	UNION ALL SELECT 'SELECT ON purpose.purpose_grant'
 	UNION ALL SELECT 'SELECT ON purpose.observed_violations'
+	UNION ALL SELECT 'EXECUTE ON FUNCTION purpose._observed_violations()'
 	UNION ALL SELECT 'INSERT ON purpose.consent_import'
 $$;
 COMMENT ON FUNCTION purpose._officer_objects() IS 'The privileges that appoint_officer() grants';
@@ -1178,14 +1195,26 @@ REVOKE ALL ON FUNCTION purpose.dismiss_officer(regrole) FROM PUBLIC;
 -- runs as it stands, or a line of postgresql.conf.  Objects are shown with their
 -- schema, because search_path is pinned.
 
+CREATE FUNCTION purpose._locked_relations() RETURNS SETOF oid
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT relation FROM pg_locks
+	WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid()
+	AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+$$;
+COMMENT ON FUNCTION purpose._locked_relations() IS 'What other transactions have locked against reading';
+REVOKE ALL ON FUNCTION purpose._locked_relations() FROM PUBLIC;
+
 CREATE VIEW purpose._user_relations AS
 	SELECT c.oid::regclass AS relation, c.relkind, c.relispartition, c.relrowsecurity
 	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 	WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'f', 'm') AND c.relpersistence <> 't'
 	AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 	AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-					WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e');
-COMMENT ON VIEW purpose._user_relations IS 'What check() looks at: tables and materialised views of users, not of extensions';
+					WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+	AND c.oid NOT IN (SELECT * FROM purpose._locked_relations());
+COMMENT ON VIEW purpose._user_relations IS 'What check() looks at: tables and materialised views of users, not of extensions, and not locked';
 
 CREATE VIEW purpose._governed_relations AS
 	SELECT r.relation, r.relkind, r.relispartition, r.relrowsecurity, p.labelled, p.protected, p.mode, p.problem
@@ -1290,7 +1319,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	WITH l AS MATERIALIZED (
 		SELECT relation, "column", domain, label, purpose._label_problem(label) AS problem,
-			   coalesce(format('%s.%I', relation, "column"), format('domain %s', domain)) AS object
+			   CASE WHEN domain IS NULL THEN format('%s.%I', relation, "column") ELSE format('domain %s', domain) END AS object
 		FROM purpose._labels
 	), parsed AS MATERIALIZED (
 		SELECT l.*, p.canonical, p.allowed, p.prohibited
@@ -1728,7 +1757,9 @@ AS $$
 	-- 10 is the role that initdb made; there is no server without it.
 	SELECT f.severity, format('role %I', r.rolname), f.problem, format(f.remedy, r.rolname)
 	FROM pg_roles r CROSS JOIN LATERAL (
-		SELECT 'warning', 'a superuser passes all checks', 'ALTER ROLE %I NOSUPERUSER;' WHERE r.rolsuper AND r.oid <> 10
+		SELECT 'warning', 'a superuser passes all checks',
+			   'ALTER ROLE %I NOSUPERUSER' || CASE WHEN r.rolbypassrls THEN ' NOBYPASSRLS;' ELSE ';' END
+		WHERE r.rolsuper AND r.oid <> 10
 		UNION ALL
 		SELECT 'warning', 'BYPASSRLS passes all checks', 'ALTER ROLE %I NOBYPASSRLS;' WHERE r.rolbypassrls AND NOT r.rolsuper
 		UNION ALL
@@ -1783,6 +1814,10 @@ BEGIN
 		SELECT 'info', d.relation::text, 'it is only observed: nothing is refused',
 			   format('SELECT purpose.set_mode(%L, ''enforce'');', d.relation)
 		FROM purpose._declared_tables d WHERE d.mode = 'observe';
+	RETURN QUERY
+		SELECT 'info', c.oid::regclass::text, 'it is locked at the moment, and was not looked at', 'SELECT * FROM purpose.check();'
+		FROM purpose._locked_relations() l JOIN pg_class c ON c.oid = l
+		WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'f', 'm');
 	IF purpose._loaded() THEN
 		RETURN QUERY
 			SELECT 'warning', 'purpose.observe_max', format('%s violation(s) found no room to be counted', n),

@@ -44,9 +44,6 @@
 /* The query that the executor is in is a foreign key's own. */
 static bool referential = false;
 
-/* ALTER TABLE is at work, which validates foreign keys by queries. */
-static bool altering_table = false;
-
 /* DECLARE ... WITH HOLD is at work. */
 static bool opening_holdable = false;
 
@@ -75,15 +72,6 @@ access_set_referential(bool now)
 }
 
 bool
-access_set_altering_table(bool now)
-{
-	bool		before = altering_table;
-
-	altering_table = now;
-	return before;
-}
-
-bool
 access_set_opening_holdable(bool now)
 {
 	bool		before = opening_holdable;
@@ -106,13 +94,11 @@ looks_referential(const QueryDesc *desc)
 {
 	const char *text = desc->sourceText;
 
-	if (text == NULL)
+	if (text == NULL || !InNoForceRLSOperation())
 		return false;
-	if (InNoForceRLSOperation())
-		return starts_with(text, "SELECT 1 FROM ") ||
-			starts_with(text, "DELETE FROM ") ||
-			starts_with(text, "UPDATE ");
-	return altering_table && starts_with(text, "SELECT fk.");
+	return starts_with(text, "SELECT 1 FROM ") ||
+		starts_with(text, "DELETE FROM ") ||
+		starts_with(text, "UPDATE ");
 }
 
 /*
@@ -200,7 +186,7 @@ access_query_is_referential(const QueryDesc *desc)
 			!bms_is_subset(bms_intersect(used, policy->labelled),
 						   foreign_key_columns(rte->relid)))
 			return false;
-		if (InNoForceRLSOperation() && !compat_is_owner(rte->relid, GetUserId()))
+		if (!compat_is_owner(rte->relid, GetUserId()))
 			return false;
 	}
 	return true;
@@ -308,11 +294,10 @@ access_check_relations(List *rtable, List *perminfos, bool raise)
 }
 
 /*
- * Does a cursor over these relations need the checks that no later FETCH of a
- * holdable cursor would run?
+ * Is something enforced about any of these relations, for this session?
  */
 static bool
-refuses_holdable(List *rtable)
+concerns_bound(List *rtable)
 {
 	ListCell   *lc;
 
@@ -352,7 +337,15 @@ access_check_starting(List *rtable, List *perminfos, bool raise)
 {
 	if (plan_is_shipped(judged_query))
 		return true;
-	if (opening_holdable && raise && refuses_holdable(rtable))
+
+	/*
+	 * Only the validation of a new foreign key asks without raising: whether
+	 * it may read both tables by one query.  Under the row rule that would
+	 * not see hidden rows, so it must go row by row, as referential checks.
+	 */
+	if (!raise && concerns_bound(rtable))
+		return false;
+	if (opening_holdable && raise && concerns_bound(rtable))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTECTION_BYPASS),
 				 errmsg("a cursor WITH HOLD over labelled or protected data is not allowed"),

@@ -15,7 +15,6 @@ extern void access_statement_resumes(QueryDesc *desc);
 extern bool access_query_is_referential(const QueryDesc *desc);
 extern bool access_is_referential(void);
 extern bool access_set_referential(bool referential);
-extern bool access_set_altering_table(bool altering);
 extern bool access_set_opening_holdable(bool opening);
 
 #endif							/* PURPOSE_ACCESS_H */

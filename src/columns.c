@@ -16,12 +16,13 @@
  * When is an unneeded output sure not to show?  In a subquery in FROM the
  * planner takes it away (remove_unused_subquery_outputs), unless it is
  * volatile or returns a set, and unless DISTINCT or a set operation stands in
- * the way.  Elsewhere (WITH, EXISTS, arms of set operations) it may be
+ * the way, or the statement locks or changes rows (then it keeps whole rows of
+ * all subqueries, to look at them again).  Elsewhere (WITH, EXISTS, arms of set operations) it may be
  * evaluated, so it is left out only if evaluating it cannot tell anything: a
  * plain column, or leakproof functions of columns.
  *
- * Quals that row-level security put in are not the querying user's use.  On
- * the target of a data-modifying query, though, they cannot be told from the
+ * What row-level security asks of the relation that it is for is not the
+ * querying user's use; what its subqueries ask of others is.  On the target of a data-modifying query, though, they cannot be told from the
  * condition of a security-barrier view, and count.
  */
 #include "postgres.h"
@@ -57,9 +58,13 @@ struct ColumnUse
 	HTAB	   *entries;
 	Level	   *level;
 	bool		changed;
+	bool		prunes;			/* the planner takes unneeded outputs away */
+	RangeTblEntry *own;			/* relation whose row-security quals are
+								 * walked */
 };
 
 static void analyze_query(ColumnUse *use, Query *query, bool prunable);
+static void walk_policy(ColumnUse *use, RangeTblEntry *rte, Node *qual);
 
 static Bitmapset *
 get(ColumnUse *use, void *node)
@@ -133,7 +138,7 @@ walk(Node *node, ColumnUse *use)
 				walk(list_nth(stands_for, var->varattno - 1), use);
 			use->level = save;
 		}
-		else
+		else if (rte != use->own)
 			need(use, rte, var->varattno - FirstLowInvalidHeapAttributeNumber);
 		return false;
 	}
@@ -154,8 +159,29 @@ walk(Node *node, ColumnUse *use)
 		return false;
 	}
 	if (IsA(node, WithCheckOption) && ((WithCheckOption *) node)->kind != WCO_VIEW_CHECK)
+	{
+		Query	   *query = use->level->query;
+
+		walk_policy(use, rt_fetch(query->resultRelation, query->rtable),
+					((WithCheckOption *) node)->qual);
 		return false;
+	}
 	return expression_tree_walker(node, walk, use);
+}
+
+/*
+ * Walks a condition that row-level security put in.  What it asks of the
+ * relation itself is not the querying user's use; what it asks of others,
+ * through a subquery, is: the policy may be his own.
+ */
+static void
+walk_policy(ColumnUse *use, RangeTblEntry *rte, Node *qual)
+{
+	RangeTblEntry *save = use->own;
+
+	use->own = rte;
+	walk(qual, use);
+	use->own = save;
 }
 
 /*
@@ -239,7 +265,8 @@ analyze_entry(ColumnUse *use, Query *query, RangeTblEntry *rte, bool in_setop)
 
 		pass_down(use, rte, sub);
 		analyze_query(use, sub,
-					  !in_setop && sub->setOperations == NULL && sub->distinctClause == NIL);
+					  use->prunes && !in_setop &&
+					  sub->setOperations == NULL && sub->distinctClause == NIL);
 		return;
 	}
 	if (rte->rtekind == RTE_CTE)
@@ -247,7 +274,10 @@ analyze_entry(ColumnUse *use, Query *query, RangeTblEntry *rte, bool in_setop)
 
 	if (query->resultRelation == 0 ||
 		rte != rt_fetch(query->resultRelation, query->rtable))
+	{
 		copy.securityQuals = NIL;
+		walk_policy(use, rte, (Node *) rte->securityQuals);
+	}
 	range_table_entry_walker(&copy, walk, use,
 							 QTW_IGNORE_RT_SUBQUERIES | QTW_IGNORE_JOINALIASES);
 }
@@ -304,6 +334,24 @@ analyze_query(ColumnUse *use, Query *query, bool prunable)
 }
 
 /*
+ * Does any query of the tree lock rows or change them?
+ */
+static bool
+locks_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+
+		return query->rowMarks != NIL || query->commandType != CMD_SELECT ||
+			query_tree_walker(query, locks_walker, context, 0);
+	}
+	return expression_tree_walker(node, locks_walker, context);
+}
+
+/*
  * Analyses a rewritten query, before planning.  All memory is of the current
  * context.
  */
@@ -318,6 +366,7 @@ columns_analyze(Query *query)
 	ctl.hcxt = CurrentMemoryContext;
 	use->entries = hash_create("pg_purpose column use", 64, &ctl,
 							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	use->prunes = !locks_walker((Node *) query, NULL);
 	need_all(use, query);
 	do
 	{

@@ -19,9 +19,12 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/relation.h"
 #include "access/sysattr.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/heap.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
@@ -32,6 +35,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/policy.h"
+#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -45,6 +49,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -87,7 +92,9 @@ refuse_without_officer(Oid relid, const char *what)
 }
 
 /*
- * Is this function's code out of the owner's hands?
+ * Is this function's code out of the owner's hands?  PostgreSQL's own volatile
+ * functions are not trusted either: some carry values away (set_config,
+ * pg_notify, lo_put, query_to_xml).
  */
 static bool
 function_is_trusted(Oid function)
@@ -96,13 +103,31 @@ function_is_trusted(Oid function)
 	Oid			language;
 
 	if (function < FirstNormalObjectId)
-		return true;
+		return func_volatile(function) != PROVOLATILE_VOLATILE;
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	language = ((Form_pg_proc) GETSTRUCT(tuple))->prolang;
 	ReleaseSysCache(tuple);
 	return language == ClanguageId || language == INTERNALlanguageId;
+}
+
+/*
+ * Making a value of this type may run the check of a domain in it.
+ */
+static bool
+type_may_check(Oid type)
+{
+	Oid			element = get_element_type(type);
+	char		kind;
+
+	if (OidIsValid(element))
+		return type_may_check(element);
+	if (type < FirstNormalObjectId)
+		return false;
+	kind = get_typtype(type);
+	return kind == TYPTYPE_DOMAIN || kind == TYPTYPE_COMPOSITE || kind == TYPTYPE_RANGE ||
+		kind == TYPTYPE_MULTIRANGE;
 }
 
 static bool
@@ -122,9 +147,20 @@ untrusted_walker(Node *node, void *context)
 		return false;
 	if (IsA(node, SubLink) || IsA(node, Query))
 		return true;
-	if (IsA(node, CoerceToDomain) &&
-		((CoerceToDomain *) node)->resulttype >= FirstNormalObjectId)
-		return true;
+	switch (nodeTag(node))
+	{
+		case T_CoerceToDomain:
+		case T_CoerceViaIO:
+		case T_ArrayCoerceExpr:
+		case T_ConvertRowtypeExpr:
+		case T_RowExpr:
+		case T_FuncExpr:
+			if (type_may_check(exprType(node)))
+				return true;
+			break;
+		default:
+			break;
+	}
 	if (check_functions_in_node(node, untrusted_function, context))
 		return true;
 	return expression_tree_walker(node, untrusted_walker, context);
@@ -186,6 +222,17 @@ guard_index(IndexStmt *stmt, Oid relid)
 {
 	ListCell   *lc;
 
+	/* LIKE INCLUDING INDEXES makes statements that are analysed already. */
+	if (stmt->transformed)
+	{
+		bool		untrusted = untrusted_walker(stmt->whereClause, NULL);
+
+		foreach(lc, stmt->indexParams)
+			untrusted |= untrusted_walker(lfirst_node(IndexElem, lc)->expr, NULL);
+		if (untrusted && !is_officer())
+			refuse_without_officer(relid, "an index on an expression");
+		return;
+	}
 	guard_expression(relid, stmt->whereClause, EXPR_KIND_INDEX_PREDICATE, "a partial index");
 	foreach(lc, stmt->indexParams)
 		guard_expression(relid, lfirst_node(IndexElem, lc)->expr,
@@ -216,6 +263,93 @@ guard_constraint(Constraint *con, Oid relid)
 			break;
 		default:
 			break;
+	}
+}
+
+/*
+ * The same for a constraint of a column that is only being added, whose
+ * expressions cannot be analysed yet where they name it.
+ */
+static void
+guard_new_column(Constraint *con, Oid relid)
+{
+	if (con->contype == CONSTR_GENERATED)
+		guard_constraint(con, relid);
+	else if (con->contype == CONSTR_CHECK && !is_officer())
+		refuse_without_officer(relid, "a check constraint with a new column");
+}
+
+/*
+ * Refuses to put a table under a guarded one, or a guarded one under another,
+ * if the owner's code is attached to it already: it would see rows that come
+ * by the parent, or decide where they go.
+ */
+static void
+guard_existing_code(Oid relid, Oid guarded)
+{
+	Relation	rel;
+	bool		untrusted = false;
+	ListCell   *lc;
+
+	if (!OidIsValid(relid) || is_officer())
+		return;
+	rel = relation_open(relid, AccessShareLock);
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger    *trigger = &rel->trigdesc->triggers[i];
+
+		untrusted |= !trigger->tgisinternal && !function_is_trusted(trigger->tgfoid);
+	}
+	for (int i = 0; rel->rd_att->constr != NULL && i < rel->rd_att->constr->num_check; i++)
+		untrusted |= untrusted_walker(stringToNode(rel->rd_att->constr->check[i].ccbin), NULL);
+	for (int i = 0; i < rel->rd_att->natts; i++)
+	{
+		if (TupleDescAttr(rel->rd_att, i)->attgenerated != '\0')
+			untrusted |= untrusted_walker(build_column_default(rel, i + 1), NULL);
+	}
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		untrusted |= untrusted_walker((Node *) RelationGetIndexExpressions(index), NULL) ||
+			untrusted_walker((Node *) RelationGetIndexPredicate(index), NULL);
+		index_close(index, AccessShareLock);
+	}
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		untrusted |= untrusted_walker((Node *) RelationGetPartitionKey(rel)->partexprs, NULL);
+	relation_close(rel, AccessShareLock);
+	if (untrusted)
+		refuse_without_officer(guarded, "inheritance with triggers or expressions of the owner's");
+}
+
+static bool
+is_guarded(Oid relid)
+{
+	const RelationPolicy *policy = OidIsValid(relid) ? protection_find(relid) : NULL;
+
+	return policy != NULL && policy->mode == MODE_ENFORCE;
+}
+
+/*
+ * Guards ATTACH PARTITION and INHERIT.
+ */
+static void
+guard_inheritance(Oid parent, Oid child)
+{
+	ListCell   *lc;
+
+	if (!OidIsValid(parent) || !OidIsValid(child))
+		return;
+	if (is_guarded(parent))
+	{
+		foreach(lc, find_all_inheritors(child, AccessShareLock, NULL))
+			guard_existing_code(lfirst_oid(lc), parent);
+	}
+	if (is_guarded(child))
+	{
+		guard_existing_code(parent, child);
+		foreach(lc, protection_ancestors(parent))
+			guard_existing_code(lfirst_oid(lc), child);
 	}
 }
 
@@ -282,6 +416,7 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 {
 	const RelationPolicy *policy = protection_find(relid);
 	bool		guarded = policy != NULL && policy->mode == MODE_ENFORCE;
+	Oid			child;
 	ListCell   *lc;
 
 	switch (cmd->subtype)
@@ -299,12 +434,7 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 			if (guarded)
 			{
 				foreach(lc, castNode(ColumnDef, cmd->def)->constraints)
-				{
-					Constraint *con = lfirst_node(Constraint, lc);
-
-					if (con->contype == CONSTR_GENERATED)
-						guard_constraint(con, relid);
-				}
+					guard_new_column(lfirst_node(Constraint, lc), relid);
 			}
 			remember_relation(state, relid);
 			break;
@@ -328,10 +458,12 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 			keep_inherited(castNode(PartitionCmd, cmd->def)->name);
 			break;
 		case AT_AttachPartition:
-			remember_relation(state, RangeVarGetRelid(castNode(PartitionCmd, cmd->def)->name,
-													  NoLock, true));
+			child = RangeVarGetRelid(castNode(PartitionCmd, cmd->def)->name, NoLock, true);
+			guard_inheritance(relid, child);
+			remember_relation(state, child);
 			break;
 		case AT_AddInherit:
+			guard_inheritance(RangeVarGetRelid(castNode(RangeVar, cmd->def), NoLock, true), relid);
 			remember_relation(state, relid);
 			break;
 		case AT_DropInherit:
@@ -407,6 +539,25 @@ before_truncate(TruncateStmt *stmt)
 	}
 }
 
+/*
+ * Refuses to drop, alter or rename the floor.
+ */
+static void
+guard_floor_policy(bool is_policy, RangeVar *table, const char *policy)
+{
+	Oid			relid;
+
+	if (!is_policy || !floor_is_policy(policy) || superuser())
+		return;
+	relid = guarded_relation(table);
+	if (OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTECTION_BYPASS),
+				 errmsg("policy \"%s\" of relation \"%s\" is part of its protection",
+						policy, get_rel_name(relid)),
+				 errhint("purpose.unprotect() takes the protection away.")));
+}
+
 static void
 before_drop(DropStmt *stmt)
 {
@@ -420,18 +571,11 @@ before_drop(DropStmt *stmt)
 		{
 			List	   *names = castNode(List, object);
 			char	   *policy = strVal(llast(names));
-			Oid			relid;
 
-			if (!floor_is_policy(policy) || superuser())
-				continue;
-			relid = guarded_relation(makeRangeVarFromNameList(list_truncate(list_copy(names),
-																			list_length(names) - 1)));
-			if (OidIsValid(relid))
-				ereport(ERROR,
-						(errcode(ERRCODE_PROTECTION_BYPASS),
-						 errmsg("policy \"%s\" of relation \"%s\" is part of its protection",
-								policy, get_rel_name(relid)),
-						 errhint("purpose.unprotect() takes the protection away.")));
+			guard_floor_policy(true,
+							   makeRangeVarFromNameList(list_truncate(list_copy(names),
+																	  list_length(names) - 1)),
+							   policy);
 		}
 		else if (stmt->removeType == OBJECT_EXTENSION &&
 				 strcmp(strVal(object), PURPOSE_EXTENSION) == 0 && superuser())
@@ -473,7 +617,10 @@ before_create_policy(CreatePolicyStmt *stmt)
 
 			if (OidIsValid(policy))
 			{
-				RemovePolicyById(policy);
+				ObjectAddress address;
+
+				ObjectAddressSet(address, PolicyRelationId, policy);
+				performDeletion(&address, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
 				CommandCounterIncrement();
 			}
 		}
@@ -629,6 +776,10 @@ ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state)
 	switch (nodeTag(stmt))
 	{
 		case T_RenameStmt:
+			guard_floor_policy(((RenameStmt *) stmt)->renameType == OBJECT_POLICY,
+							   ((RenameStmt *) stmt)->relation, ((RenameStmt *) stmt)->subname);
+			state->remembered = follow_remember();
+			break;
 		case T_AlterObjectSchemaStmt:
 			state->remembered = follow_remember();
 			break;
@@ -663,12 +814,8 @@ ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state)
 			break;
 		case T_AlterPolicyStmt:
 			relid = guarded_relation(((AlterPolicyStmt *) stmt)->table);
-			if (OidIsValid(relid) && !superuser() &&
-				floor_is_policy(((AlterPolicyStmt *) stmt)->policy_name))
-				ereport(ERROR,
-						(errcode(ERRCODE_PROTECTION_BYPASS),
-						 errmsg("policy \"%s\" of relation \"%s\" is part of its protection",
-								((AlterPolicyStmt *) stmt)->policy_name, get_rel_name(relid))));
+			guard_floor_policy(true, ((AlterPolicyStmt *) stmt)->table,
+							   ((AlterPolicyStmt *) stmt)->policy_name);
 			before_policy(relid, ((AlterPolicyStmt *) stmt)->qual,
 						  ((AlterPolicyStmt *) stmt)->with_check);
 			break;
@@ -693,18 +840,19 @@ ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state)
 	}
 }
 
+/*
+ * A permissive floor would be ORed with the user's own policy, which then
+ * opened the table where the library is missing.
+ */
 static void
-after_alter_table(AlterTableStmt *stmt)
+after_create_policy(CreatePolicyStmt *stmt)
 {
-	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
-	ListCell   *lc;
+	Oid			relid = guarded_relation(stmt->table);
 
-	foreach(lc, stmt->cmds)
-	{
-		if (lfirst_node(AlterTableCmd, lc)->subtype == AT_EnableRowSecurity &&
-			OidIsValid(relid) && protection_find(relid) != NULL)
-			floor_user_enables(relid);
-	}
+	if (!OidIsValid(relid) || floor_is_policy(stmt->policy_name))
+		return;
+	CommandCounterIncrement();
+	floor_restrict(relid);
 }
 
 static void
@@ -741,7 +889,9 @@ ddl_after(PlannedStmt *pstmt, DdlState *state)
 			break;
 		case T_AlterTableStmt:
 			CommandCounterIncrement();
-			after_alter_table((AlterTableStmt *) stmt);
+			break;
+		case T_CreatePolicyStmt:
+			after_create_policy((CreatePolicyStmt *) stmt);
 			break;
 		case T_SecLabelStmt:
 			CommandCounterIncrement();

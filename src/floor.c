@@ -2,7 +2,7 @@
  * floor.c
  *		Keeps the closed floor of tables in step with their declarations.
  *
- * The work is SQL (purpose._floor_sync and purpose._floor_user_enables in the
+ * The work is SQL (purpose._floor_sync and purpose._floor_restrict in the
  * install script, owned by the extension's owner); here is who must be synced
  * when.  Everything below a relation in an inheritance tree is synced with it,
  * since a partition addressed directly has only its own row-level security.
@@ -15,6 +15,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_range.h"
 #include "catalog/pg_type.h"
 #include "parser/parse_func.h"
 #include "storage/lmgr.h"
@@ -63,31 +64,73 @@ floor_sync(Oid relid)
 }
 
 /*
- * Returns the tables that have a column of the domain.
+ * Returns the values of one column of a catalog's rows in which another is
+ * among `wanted`.
+ */
+static List *
+select_oids(Oid catalog, AttrNumber filter, const List *wanted, AttrNumber result)
+{
+	List	   *oids = NIL;
+	Relation	rel = table_open(catalog, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Oid			value = DatumGetObjectId(heap_getattr(tuple, filter,
+														  RelationGetDescr(rel), &isnull));
+
+		if (!isnull && list_member_oid(wanted, value))
+			oids = list_append_unique_oid(oids,
+										  DatumGetObjectId(heap_getattr(tuple, result,
+																		RelationGetDescr(rel),
+																		&isnull)));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return oids;
+}
+
+/*
+ * Returns the tables that have a column of the domain, or of a type made of
+ * it: a domain over it, an array, a composite or a range.
  */
 List *
 floor_tables_of_domain(Oid domain)
 {
+	List	   *types = list_make1_oid(domain);
 	List	   *tables = NIL;
-	Relation	rel = table_open(AttributeRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	List	   *relations;
+	ListCell   *lc;
+	int			before;
 
-	ScanKeyInit(&key, Anum_pg_attribute_atttypid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(domain));
-	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	do
 	{
-		Form_pg_attribute att = (Form_pg_attribute) GETSTRUCT(tuple);
-		char		relkind = get_rel_relkind(att->attrelid);
+		before = list_length(types);
+		relations = select_oids(AttributeRelationId, Anum_pg_attribute_atttypid, types,
+								Anum_pg_attribute_attrelid);
+		types = list_concat_unique_oid(types,
+									   select_oids(TypeRelationId, Anum_pg_type_typbasetype,
+												   types, Anum_pg_type_oid));
+		types = list_concat_unique_oid(types,
+									   select_oids(TypeRelationId, Anum_pg_type_typelem,
+												   types, Anum_pg_type_oid));
+		types = list_concat_unique_oid(types,
+									   select_oids(RangeRelationId, Anum_pg_range_rngsubtype,
+												   types, Anum_pg_range_rngtypid));
+		types = list_concat_unique_oid(types,
+									   select_oids(TypeRelationId, Anum_pg_type_typrelid,
+												   relations, Anum_pg_type_oid));
+	} while (list_length(types) > before);
 
-		if (!att->attisdropped &&
-			(relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE))
-			tables = list_append_unique_oid(tables, att->attrelid);
+	foreach(lc, relations)
+	{
+		char		relkind = get_rel_relkind(lfirst_oid(lc));
+
+		if (relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE)
+			tables = lappend_oid(tables, lfirst_oid(lc));
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 	return tables;
 }
 
@@ -104,13 +147,13 @@ floor_sync_domain(Oid domain)
 }
 
 /*
- * The user switched row-level security on for a table of ours: from now on his
- * own policies count.
+ * The table has policies of its own by now: makes a permissive floor
+ * restrictive, so that the two are ANDed.
  */
 void
-floor_user_enables(Oid relid)
+floor_restrict(Oid relid)
 {
 	Oid			argtypes[1] = {REGCLASSOID};
 
-	OidFunctionCall1(function("_floor_user_enables", 1, argtypes), ObjectIdGetDatum(relid));
+	OidFunctionCall1(function("_floor_restrict", 1, argtypes), ObjectIdGetDatum(relid));
 }

@@ -9,8 +9,8 @@
 #include "nodes/pg_list.h"
 
 /*
- * Permissive: the table had no row-level security of its own.  Restrictive: it
- * has, and keeps it.  "Woken": it had policies that were switched off, and the
+ * Permissive: the table has no policies of its own, and row-level security was
+ * off.  Restrictive: it has some, or had row-level security on, and keeps it.  "Woken": it had policies that were switched off, and the
  * officer forced them on.
  */
 #define FLOOR_POLICY		"purpose_floor"
@@ -20,6 +20,6 @@ extern bool floor_is_policy(const char *name);
 extern List *floor_tables_of_domain(Oid domain);
 extern void floor_sync(Oid relid);
 extern void floor_sync_domain(Oid domain);
-extern void floor_user_enables(Oid relid);
+extern void floor_restrict(Oid relid);
 
 #endif							/* PURPOSE_FLOOR_H */

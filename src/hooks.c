@@ -5,7 +5,8 @@
  *	planner			planning.c puts the row rules in and marks what is used
  *	ExecutorStart	access.c absorbs changes; during it
  *	CheckPerms		access.c judges
- *	ExecutorRun		access.c judges again if the world changed since
+ *	ExecutorRun,
+ *	ExecutorFinish	access.c judges again if the world changed since
  *	ProcessUtility	ddl.c guards, copy.c takes COPY over
  *
  * Other extensions' hooks are called from ours, so what they change in a query
@@ -34,6 +35,7 @@
 static planner_hook_type prev_planner = NULL;
 static ExecutorStart_hook_type prev_executor_start = NULL;
 static ExecutorRun_hook_type prev_executor_run = NULL;
+static ExecutorFinish_hook_type prev_executor_finish = NULL;
 static ExecutorCheckPerms_hook_type prev_check_perms = NULL;
 static ProcessUtility_hook_type prev_process_utility = NULL;
 
@@ -121,6 +123,45 @@ executor_run(COMPAT_EXECUTOR_RUN_ARGS)
 	}
 }
 
+static void
+next_executor_finish(QueryDesc *desc)
+{
+	if (prev_executor_finish)
+		prev_executor_finish(desc);
+	else
+		standard_ExecutorFinish(desc);
+}
+
+/*
+ * Data-modifying WITH queries and AFTER triggers run here.
+ */
+static void
+executor_finish(QueryDesc *desc)
+{
+	bool		referential = access_query_is_referential(desc);
+
+	if (referential == access_is_referential())
+	{
+		access_statement_resumes(desc);
+		next_executor_finish(desc);
+	}
+	else
+	{
+		bool		before = access_set_referential(referential);
+
+		PG_TRY();
+		{
+			access_statement_resumes(desc);
+			next_executor_finish(desc);
+		}
+		PG_FINALLY();
+		{
+			access_set_referential(before);
+		}
+		PG_END_TRY();
+	}
+}
+
 static bool
 check_perms(COMPAT_CHECK_PERMS_ARGS)
 {
@@ -154,15 +195,14 @@ utility_concerns_us(const PlannedStmt *pstmt)
 }
 
 /*
- * Runs a statement during which the executor must know what is going on.
+ * Runs DECLARE ... WITH HOLD, during which the executor must know of it.
  */
 static void
-process_flagged(bool altering, bool holdable, PlannedStmt *pstmt, const char *query_string,
-				bool read_only_tree, ProcessUtilityContext context, ParamListInfo params,
-				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+process_holdable(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+				 ProcessUtilityContext context, ParamListInfo params,
+				 QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
 {
-	bool		was_altering = access_set_altering_table(altering);
-	bool		was_holdable = access_set_opening_holdable(holdable);
+	bool		before = access_set_opening_holdable(true);
 
 	PG_TRY();
 	{
@@ -170,8 +210,7 @@ process_flagged(bool altering, bool holdable, PlannedStmt *pstmt, const char *qu
 	}
 	PG_FINALLY();
 	{
-		access_set_altering_table(was_altering);
-		access_set_opening_holdable(was_holdable);
+		access_set_opening_holdable(before);
 	}
 	PG_END_TRY();
 }
@@ -182,8 +221,6 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
 {
 	DdlState	state = {0};
-	bool		altering;
-	bool		holdable;
 
 	if (!utility_concerns_us(pstmt))
 	{
@@ -204,12 +241,9 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 	}
 
 	ddl_before(pstmt, query_string, &state);
-	altering = IsA(pstmt->utilityStmt, AlterTableStmt);
-	holdable = IsA(pstmt->utilityStmt, DeclareCursorStmt) &&
-		(((DeclareCursorStmt *) pstmt->utilityStmt)->options & CURSOR_OPT_HOLD) != 0;
-	if (altering || holdable)
-		process_flagged(altering, holdable, pstmt, query_string, read_only_tree, context,
-						params, env, dest, qc);
+	if (IsA(pstmt->utilityStmt, DeclareCursorStmt) &&
+		(((DeclareCursorStmt *) pstmt->utilityStmt)->options & CURSOR_OPT_HOLD) != 0)
+		process_holdable(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
 	else
 		next_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
 
@@ -230,6 +264,8 @@ hooks_init(void)
 	ExecutorStart_hook = executor_start;
 	prev_executor_run = ExecutorRun_hook;
 	ExecutorRun_hook = executor_run;
+	prev_executor_finish = ExecutorFinish_hook;
+	ExecutorFinish_hook = executor_finish;
 	prev_check_perms = ExecutorCheckPerms_hook;
 	ExecutorCheckPerms_hook = check_perms;
 	prev_process_utility = ProcessUtility_hook;

@@ -492,28 +492,34 @@ build_protection(RelationPolicy *policy, const List *ancestors)
 }
 
 /*
- * Adds what is declared about tables below the relation.  A query on a parent
- * reaches its children's rows by the parent's rule, not by theirs; so a parent
- * without a rule of its own is refused while a child has one, and labels of
- * the children's columns count for the parent's.
+ * Adds what is declared about tables below the relation, and about other
+ * parents of these.  A query on a parent reaches its children's rows by the
+ * parent's rule, not by theirs; so a parent without a rule of its own is
+ * refused while a child has one, and labels of the children's columns count
+ * for the parent's.
  */
 static void
-add_descendants(RelationPolicy *policy)
+add_descendants(RelationPolicy *policy, List *ancestors)
 {
+	List	   *sources = NIL;
 	ListCell   *lc;
 
 	if (!has_subclass(policy->relid))
 		return;
 	foreach(lc, find_all_inheritors(policy->relid, NoLock, NULL))
 	{
-		Oid			child = lfirst_oid(lc);
+		sources = list_append_unique_oid(sources, lfirst_oid(lc));
+		sources = list_concat_unique_oid(sources, protection_ancestors(lfirst_oid(lc)));
+	}
+	sources = list_difference_oid(list_delete_oid(sources, policy->relid), ancestors);
+	foreach(lc, sources)
+	{
+		Oid			source = lfirst_oid(lc);
 
-		if (child == policy->relid)
-			continue;
-		involve(child);
-		add_column_labels(policy, child);
+		involve(source);
+		add_column_labels(policy, source);
 		if (policy->protection == NULL && policy->problem == NULL &&
-			security_label(RelationRelationId, child, 0) != NULL)
+			security_label(RelationRelationId, source, 0) != NULL)
 		{
 			policy->relevant = true;
 			policy->problem = "a table below it is protected, and it is not";
@@ -558,7 +564,7 @@ build(RelationPolicy *policy)
 		involve(lfirst_oid(lc));
 	}
 
-	add_descendants(policy);
+	add_descendants(policy, ancestors);
 
 	rel = try_relation_open(policy->relid, AccessShareLock);
 	if (rel != NULL)

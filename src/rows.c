@@ -107,9 +107,10 @@ make_visible_call(Oid relid, List *keys)
 	Const	   *relation = makeConst(OIDOID, -1, InvalidOid, sizeof(Oid),
 									 ObjectIdGetDatum(relid), false, true);
 
+	/* The form of the call is the proof that it is ours: see visible.c. */
 	return (Node *) makeFuncExpr(catalog_oids()->fn_visible, BOOLOID,
 								 lcons(relation, keys), InvalidOid, InvalidOid,
-								 COERCE_EXPLICIT_CALL);
+								 COERCE_SQL_SYNTAX);
 }
 
 static Node *make_rule(const RuleSource *source, int depth, Index varno, Oid at);

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -87,7 +88,12 @@ end_of_transaction(XactEvent event, void *arg)
 		exempt_depth = 0;
 		current_valid = false;
 	}
-	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE)
+
+	/*
+	 * A worker's settings are its leader's, restored in a transaction of its
+	 * own.
+	 */
+	if ((event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE) || IsParallelWorker())
 		return;
 	if (guc_purpose_scope != PURPOSE_SCOPE_TRANSACTION)
 		return;

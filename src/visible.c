@@ -19,6 +19,7 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "nodes/primnodes.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -30,6 +31,7 @@
 #include "compat.h"
 #include "consent.h"
 #include "decision.h"
+#include "errcodes.h"
 #include "guc.h"
 #include "observe.h"
 #include "protection.h"
@@ -217,6 +219,18 @@ prepare_call(FunctionCallInfo fcinfo, Oid relid)
 	}
 	else
 		flush_observed(call);
+
+	/*
+	 * A call in SQL would tell anybody what a person consented to.  No SQL
+	 * can give a call of this function the form that the planner hook gives
+	 * it.
+	 */
+	if (fcinfo->flinfo->fn_expr == NULL || !IsA(fcinfo->flinfo->fn_expr, FuncExpr) ||
+		((FuncExpr *) fcinfo->flinfo->fn_expr)->funcformat != COERCE_SQL_SYNTAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTECTION_BYPASS),
+				 errmsg("purpose._visible() is for the planner only"),
+				 errhint("purpose.explain_access() tells privacy officers what would be decided.")));
 
 	/*
 	 * The number of keys is that of the plan.  If the declaration changed
