@@ -81,6 +81,17 @@ SELECT purpose.grant_purpose('check_other', 'regress_purpose_check_app');
 :found;
 :remedies \gexec
 :mended;
+-- A label or a declaration that cannot be read: only a superuser could break
+-- one, by hand. Each is its own finding and hides no other.
+CREATE TABLE check_s.broken (id int PRIMARY KEY, a text);
+SELECT purpose.label_column('check_s.broken', 'a', 'for check');
+SELECT purpose.protect('check_s.broken', subject => 'id');
+UPDATE pg_seclabel SET label = CASE objsubid WHEN 0 THEN 'subjekt id' ELSE 'for' END WHERE objoid = 'check_s.broken'::regclass;
+SELECT purpose.alter_purpose('check', description => 'What tests check');		-- takes notice
+:found;
+:remedies \gexec
+:mended;
+DROP TABLE check_s.broken;
 -- A sub-purpose of a granted purpose may be used by those who hold it.
 SELECT purpose.revoke_purpose('check', 'regress_purpose_check_app');
 :found;
@@ -306,5 +317,12 @@ SELECT purpose.drop_purpose(name) FROM purpose.purposes WHERE name ~ '^(check|se
 SELECT purpose.dismiss_officer('regress_purpose_check_officer');
 \o
 DELETE FROM purpose.consent_state WHERE subject_table::oid NOT IN (SELECT oid FROM pg_class);
+-- The history is append-only; what a test leaves there only a superuser can
+-- remove, by switching the trigger off.
+BEGIN;
+ALTER TABLE purpose.consent_history DISABLE TRIGGER append_only;
+DELETE FROM purpose.consent_history WHERE subject_table::oid NOT IN (SELECT oid FROM pg_class);
+ALTER TABLE purpose.consent_history ENABLE ALWAYS TRIGGER append_only;
+COMMIT;
 DROP ROLE regress_purpose_check_officer, regress_purpose_check_owner, regress_purpose_check_app,
 	regress_purpose_check_super, regress_purpose_check_bypass, regress_purpose_check_repl, "regress_purpose_check_%files";

@@ -10,13 +10,13 @@
  */
 \echo Use "CREATE EXTENSION pg_purpose" to load this file. \quit
 
--- Restored into a server without the library, tables would lose their labels
--- and nobody would notice; so this stops first, and they stay closed.
+-- No error: a dump that is restored into a server without the library needs the
+-- extension for the floors that close its tables.
 DO $$
 BEGIN
 	IF current_setting('purpose.observe_max', true) IS NULL THEN
-		RAISE EXCEPTION 'pg_purpose must be loaded via "shared_preload_libraries"' USING ERRCODE = '55000',
-			HINT = 'Add pg_purpose to shared_preload_libraries, as its last entry, and restart the server.';
+		RAISE WARNING 'pg_purpose is not loaded via "shared_preload_libraries", and guards nothing'
+			USING HINT = 'Add pg_purpose to shared_preload_libraries, as its last entry, and restart the server.  Tables that are restored now stay closed, and their labels must be restored again.';
 	END IF;
 END $$;
 
@@ -108,7 +108,12 @@ SELECT pg_catalog.pg_extension_config_dump('purpose.consent_state',
 CREATE FUNCTION purpose._loaded() RETURNS boolean
 LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'purpose_loaded';
-COMMENT ON FUNCTION purpose._loaded() IS 'Is the library preloaded? The closed floor of tables asks this';
+COMMENT ON FUNCTION purpose._loaded() IS 'Is the library preloaded?';
+
+CREATE FUNCTION purpose._loaded(relation regclass) RETURNS boolean
+LANGUAGE c STABLE STRICT LEAKPROOF PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'purpose_loaded_for';
+COMMENT ON FUNCTION purpose._loaded(regclass) IS 'Is the library preloaded, and is anything declared about the table? Its closed floor asks this';
 
 CREATE FUNCTION purpose._visible(relation oid, VARIADIC key "any") RETURNS boolean
 LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE COST 10
@@ -230,7 +235,9 @@ CREATE VIEW purpose.purposes AS
 				ELSE 'not_applicable' END AS consent_model,
 		   description, requires_justification, despite_restriction,
 		   ARRAY(SELECT CASE WHEN g.role = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(g.role) END::text
-				 FROM purpose.purpose_grant g WHERE g.purpose = tree.name ORDER BY 1) AS granted_to
+				 FROM purpose.purpose_grant g
+				 WHERE g.purpose = tree.name
+				 AND (g.role = 0 OR g.role::oid IN (SELECT oid FROM pg_catalog.pg_roles)) ORDER BY 1) AS granted_to
 	FROM tree ORDER BY name;
 COMMENT ON VIEW purpose.purposes IS 'The vocabulary with what is inherited filled in; consent_model tells what the basis asks of the person (GDPR Art. 7, 21)';
 GRANT SELECT ON purpose.purposes TO PUBLIC;
@@ -339,7 +346,8 @@ DECLARE
 	used text;
 BEGIN
 	PERFORM purpose._require_purpose(name);
-	SELECT coalesce(format('column %I of %s', l."column", l.relation), format('domain %s', l.domain)) INTO used
+	SELECT CASE WHEN l.domain IS NULL THEN format('column %I of %s', l."column", l.relation)
+				ELSE format('domain %s', l.domain) END INTO used
 		FROM purpose._labels l, purpose._parse_label(l.label) p
 		WHERE drop_purpose.name = ANY (p.allowed || p.prohibited) LIMIT 1;
 	IF found THEN
@@ -478,16 +486,16 @@ BEGIN
 	ELSIF coalesce(floor_wanted, false) THEN
 		foreign_policies := EXISTS (SELECT FROM pg_policy WHERE polrelid = relation);
 		IF c.relrowsecurity THEN
-			EXECUTE format('CREATE POLICY purpose_floor ON %s AS RESTRICTIVE USING (purpose._loaded()) WITH CHECK (true)', relation);
+			EXECUTE format('CREATE POLICY purpose_floor ON %s AS RESTRICTIVE USING (purpose._loaded(%L::regclass)) WITH CHECK (true)', relation, relation);
 		ELSIF foreign_policies AND NOT force THEN
 			RAISE WARNING 'table % has policies that are switched off, and gets no closed floor', relation
 				USING HINT = 'Drop them, or switch them on with purpose.protect(..., force => true).';
 		ELSIF foreign_policies THEN
 			EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', relation);
-			EXECUTE format('CREATE POLICY purpose_floor_woken ON %s AS RESTRICTIVE USING (purpose._loaded()) WITH CHECK (true)', relation);
+			EXECUTE format('CREATE POLICY purpose_floor_woken ON %s AS RESTRICTIVE USING (purpose._loaded(%L::regclass)) WITH CHECK (true)', relation, relation);
 		ELSE
 			EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', relation);
-			EXECUTE format('CREATE POLICY purpose_floor ON %s AS PERMISSIVE USING (purpose._loaded()) WITH CHECK (true)', relation);
+			EXECUTE format('CREATE POLICY purpose_floor ON %s AS PERMISSIVE USING (purpose._loaded(%L::regclass)) WITH CHECK (true)', relation, relation);
 		END IF;
 	END IF;
 END $$;
@@ -522,7 +530,7 @@ AS $$
 BEGIN
 	IF EXISTS (SELECT FROM pg_policy WHERE polrelid = relation AND polname = 'purpose_floor' AND polpermissive) THEN
 		EXECUTE format('DROP POLICY purpose_floor ON %s', relation);
-		EXECUTE format('CREATE POLICY purpose_floor ON %s AS RESTRICTIVE USING (purpose._loaded()) WITH CHECK (true)', relation);
+		EXECUTE format('CREATE POLICY purpose_floor ON %s AS RESTRICTIVE USING (purpose._loaded(%L::regclass)) WITH CHECK (true)', relation, relation);
 	END IF;
 END $$;
 COMMENT ON FUNCTION purpose._floor_restrict(regclass) IS 'Makes a permissive floor restrictive: the table has policies of its own by now, and they count';
@@ -550,6 +558,32 @@ CREATE VIEW purpose.protected_tables AS
 	ORDER BY d.relation::text;
 COMMENT ON VIEW purpose.protected_tables IS 'Tables whose rows are judged by their data subject''s consent, and how each row leads to its subject';
 GRANT SELECT ON purpose.protected_tables TO PUBLIC;
+
+CREATE FUNCTION purpose._names(list text) RETURNS text[]
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	-- In the place where a declaration takes columns and nothing else.
+	SELECT (purpose._parse_declaration(format('via %s to a.b (%s)', list, list))).columns
+$$;
+COMMENT ON FUNCTION purpose._names(text) IS 'Takes a list of column names apart. Error PU008';
+
+CREATE FUNCTION purpose._key_class(relation regclass, attnums int2[]) RETURNS text[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT array_agg(CASE
+			WHEN co.collisdeterministic IS FALSE THEN NULL
+			WHEN t.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN 'integer'
+			WHEN t.oid = 'uuid'::regtype THEN 'uuid'
+			WHEN t.oid IN ('text'::regtype, 'varchar'::regtype) THEN 'text' END
+		ORDER BY k.ord)
+	FROM unnest(attnums) WITH ORDINALITY k(num, ord)
+	JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = k.num
+	JOIN pg_type t ON t.oid = CASE (SELECT b.typtype FROM pg_type b WHERE b.oid = a.atttypid) WHEN 'd' THEN (WITH RECURSIVE base AS (SELECT a.atttypid AS oid UNION ALL SELECT d.typbasetype FROM base JOIN pg_type d ON d.oid = base.oid WHERE d.typtype = 'd') SELECT base.oid FROM base JOIN pg_type e ON e.oid = base.oid WHERE e.typtype <> 'd') ELSE a.atttypid END
+	LEFT JOIN pg_collation co ON co.oid = a.attcollation
+$$;
+COMMENT ON FUNCTION purpose._key_class(regclass, int2[]) IS 'Which keys print alike: integer, uuid or text; NULL for types that cannot be subject keys';
 
 CREATE FUNCTION purpose._attnums(relation regclass, columns text[]) RETURNS int2[]
 LANGUAGE plpgsql STABLE
@@ -598,50 +632,52 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-	keys int2[] := purpose._attnums(relation, (purpose._parse_declaration('subject ' || subject)).columns);
-	columns text := purpose._column_list(relation, keys);
+	keys int2[] := purpose._attnums(relation, purpose._names(subject));
 	target regclass := subject_of;
-	bad text;
+	target_keys int2[];
+	ordered int2[];
 BEGIN
-	SELECT format_type(t.oid, NULL) INTO bad
-		FROM pg_attribute a JOIN pg_type t0 ON t0.oid = a.atttypid
-		JOIN pg_type t ON t.oid = CASE WHEN t0.typtype = 'd' THEN t0.typbasetype ELSE t0.oid END
-		WHERE a.attrelid = relation AND a.attnum = ANY (keys)
-		AND t.oid NOT IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype,
-						  'text'::regtype, 'varchar'::regtype)
-		LIMIT 1;
-	IF found THEN
-		RAISE EXCEPTION 'a subject key cannot be of type %', bad
-			USING ERRCODE = '42804', HINT = 'Subject keys are smallint, integer, bigint, uuid, text or varchar, or several such columns.';
+	IF array_position(purpose._key_class(relation, keys), NULL) IS NOT NULL THEN
+		RAISE EXCEPTION 'a subject key cannot be of such a type: %', purpose._column_list(relation, keys)
+			USING ERRCODE = '42804', HINT = 'Subject keys are smallint, integer, bigint, uuid, text or varchar with a deterministic collation, or several such columns.';
 	END IF;
 	IF target IS NULL THEN
-		SELECT con.confrelid::regclass INTO target
+		-- The foreign key says whose, in whatever order it names the columns.
+		SELECT con.confrelid::regclass, o.columns INTO target, ordered
 			FROM pg_constraint con JOIN purpose._declared_tables d
 				ON d.relation = con.confrelid AND d.kind = 'subject' AND d.target IS NULL
-			WHERE con.contype = 'f' AND con.conrelid = relation AND con.conkey = keys
-			AND purpose._attnums(con.confrelid, d.columns) = con.confkey
+			CROSS JOIN LATERAL (
+				SELECT array_agg(con.conkey[array_position(con.confkey, k.num)] ORDER BY k.ord) AS columns
+				FROM unnest(purpose._attnums(con.confrelid, d.columns)) WITH ORDINALITY k(num, ord)) o
+			WHERE con.contype = 'f' AND con.conrelid = relation
+			AND con.conkey @> keys AND con.conkey <@ keys AND o.columns @> keys AND o.columns <@ keys
 			ORDER BY con.oid LIMIT 1;
+		keys := coalesce(ordered, keys);
 	END IF;
 	IF target = relation THEN
 		target := NULL;
 	END IF;
 	IF target IS NOT NULL THEN
-		IF NOT EXISTS (SELECT FROM purpose._declared_tables d
-					   WHERE d.relation = target AND d.kind = 'subject' AND d.target IS NULL
-					   AND cardinality(d.columns) = cardinality(keys)) THEN
+		SELECT purpose._attnums(target, d.columns) INTO target_keys FROM purpose._declared_tables d
+			WHERE d.relation = target AND d.kind = 'subject' AND d.target IS NULL;
+		IF NOT found OR cardinality(target_keys) <> cardinality(keys) THEN
 			RAISE EXCEPTION '% is not a subject table with a key of % columns', target, cardinality(keys)
 				USING ERRCODE = 'PU006',
 					  HINT = format('Declare it first: SELECT purpose.protect(%L, subject => ''<its key>'').', target);
 		END IF;
-		RETURN format('subject %s of %s', columns, purpose._qualified(target));
+		IF purpose._key_class(relation, keys) <> purpose._key_class(target, target_keys) THEN
+			RAISE EXCEPTION 'the columns (%) of % do not match the key of % in type', purpose._column_list(relation, keys), relation, target
+				USING ERRCODE = '42804', HINT = 'Both must be integers, both uuid, or both text, so that the same subject prints alike.';
+		END IF;
+		RETURN format('subject %s of %s', purpose._column_list(relation, keys), purpose._qualified(target));
 	END IF;
 	IF NOT EXISTS (SELECT FROM pg_index WHERE indrelid = relation AND indisunique AND indpred IS NULL
 				   AND indkey::int2[] <@ keys AND indnkeyatts = cardinality(keys)) THEN
-		RAISE EXCEPTION 'column(s) % of % neither are a unique key nor refer to a subject table', columns, relation
+		RAISE EXCEPTION 'column(s) % of % neither are a unique key nor refer to a subject table', purpose._column_list(relation, keys), relation
 			USING ERRCODE = 'PU006',
 				  HINT = 'Protect the subject table first, or name it with of => ''...'', or follow a foreign key with via => ''...''.';
 	END IF;
-	RETURN format('subject %s', columns);
+	RETURN format('subject %s', purpose._column_list(relation, keys));
 END $$;
 COMMENT ON FUNCTION purpose._subject_declaration(regclass, text, regclass) IS 'The label text for protect(subject => ...). Errors PU006, 42703, 42804';
 
@@ -651,7 +687,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-	keys int2[] := purpose._attnums(relation, (purpose._parse_declaration('subject ' || via)).columns);
+	keys int2[] := purpose._attnums(relation, purpose._names(via));
 	con record;
 BEGIN
 	SELECT c.* INTO con FROM pg_constraint c
@@ -661,7 +697,11 @@ BEGIN
 		RAISE EXCEPTION 'no foreign key of % starts at column(s) %', relation, purpose._column_list(relation, keys)
 			USING ERRCODE = 'PU006', HINT = 'via => follows a foreign key to a protected table.';
 	END IF;
-	IF con.confrelid = relation::oid OR (purpose._protection(con.confrelid)).protected IS NOT TRUE THEN
+	IF con.confrelid = relation::oid THEN
+		RAISE EXCEPTION '% leads to itself', relation
+			USING ERRCODE = 'PU006', HINT = 'via => follows a foreign key to another table.';
+	END IF;
+	IF (purpose._protection(con.confrelid)).protected IS NOT TRUE THEN
 		RAISE EXCEPTION '% leads to %, which is not protected', relation, con.confrelid::regclass
 			USING ERRCODE = 'PU006', HINT = 'Protect that table first.';
 	END IF;
@@ -669,6 +709,31 @@ BEGIN
 				  purpose._qualified(con.confrelid), purpose._column_list(con.confrelid, con.confkey));
 END $$;
 COMMENT ON FUNCTION purpose._via_declaration(regclass, text) IS 'The label text for protect(via => ...). Errors PU006, 42703';
+
+CREATE FUNCTION purpose._require_same_subject(relation regclass, old text, new text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	dependent regclass;
+BEGIN
+	IF old IS NULL OR regexp_replace(old, ' mode [a-z]+$', '') = new
+	   OR (purpose._parse_declaration(old)).kind <> 'subject' OR (purpose._parse_declaration(old)).target_table IS NOT NULL THEN
+		RETURN;
+	END IF;
+	SELECT d.relation INTO dependent FROM purpose._declared_tables d
+		WHERE d.target = _require_same_subject.relation LIMIT 1;
+	IF found THEN
+		RAISE EXCEPTION 'the protection of % rests on the key of %', dependent, relation
+			USING ERRCODE = 'PU010', HINT = format('Take it away first: SELECT purpose.unprotect(%L).', dependent);
+	END IF;
+	IF EXISTS (SELECT FROM purpose.consent_state s WHERE s.subject_table = relation) THEN
+		RAISE EXCEPTION 'consents are recorded under the key of %', relation
+			USING ERRCODE = 'PU010', HINT = 'Under another key they would not be found.';
+	END IF;
+END $$;
+COMMENT ON FUNCTION purpose._require_same_subject(regclass, text, text) IS 'Raises PU010 if a subject table is about to get another key while something rests on its key';
 
 CREATE FUNCTION purpose.protect(relation regclass, subject text DEFAULT NULL, "of" regclass DEFAULT NULL,
 	via text DEFAULT NULL, mode text DEFAULT NULL, force boolean DEFAULT false) RETURNS void
@@ -706,6 +771,7 @@ BEGIN
 	ELSE
 		label := purpose._via_declaration(relation, via);
 	END IF;
+	PERFORM purpose._require_same_subject(relation, existing.label, label);
 	label := format('%s mode %s', label, coalesce(mode, existing.mode, 'enforce'));
 
 	IF NOT force AND label LIKE '% mode enforce' THEN
@@ -734,7 +800,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-	IF mode IS NULL OR NOT EXISTS (SELECT FROM purpose._declared_tables d WHERE d.relation = set_mode.relation) THEN
+	IF mode IS NULL THEN
+		RAISE EXCEPTION 'a mode must be given' USING ERRCODE = '22004', HINT = 'enforce or observe.';
+	END IF;
+	IF NOT EXISTS (SELECT FROM purpose._declared_tables d WHERE d.relation = set_mode.relation) THEN
 		RAISE EXCEPTION '% is not protected', relation USING ERRCODE = 'PU006',
 			HINT = 'SELECT * FROM purpose.protected_tables lists those that are.';
 	END IF;
@@ -1332,7 +1401,7 @@ AS $$
 		CROSS JOIN LATERAL purpose._decide(0, c.name, 'n/a', t.canonical, NULL, false, 'enforce') d
 		GROUP BY t.canonical
 	)
-	SELECT 'error', object, problem || ': nobody may use it',
+	SELECT 'error', object, format('its label cannot be read (%s): nobody who is bound may use it', problem),
 		   purpose._label_command(relation, "column", domain,
 								  format('for %s', coalesce(purpose._suggested_purposes(relation), 'service')))
 	FROM l WHERE problem IS NOT NULL
@@ -1733,16 +1802,15 @@ AS $$
 	SELECT 'warning', con.conrelid::regclass::text,
 		   format('it is not protected, and its foreign key %I leads to %s, which is', con.conname, con.confrelid::regclass),
 		   format('SELECT purpose.protect(%L, %s => %L, mode => ''observe'');', con.conrelid::regclass,
-				  CASE WHEN s.columns IS NOT NULL THEN 'subject' ELSE 'via' END,
+				  CASE WHEN d.kind = 'subject' AND d.target_table IS NULL
+					   AND purpose._attnums(con.confrelid, d.columns) = con.confkey THEN 'subject' ELSE 'via' END,
 				  purpose._column_list(con.conrelid, con.conkey))
 	FROM pg_constraint con
 	JOIN purpose._user_relations r ON r.relation = con.conrelid
 	JOIN purpose._governed_relations g ON g.relation = con.confrelid AND g.protected AND g.problem IS NULL
-	LEFT JOIN LATERAL (
-		SELECT d.columns FROM purpose._declared_tables d
-		WHERE d.relation = con.confrelid AND d.kind = 'subject' AND d.target IS NULL
-		AND purpose._attnums(con.confrelid, d.columns) = con.confkey
-	) s ON true
+	LEFT JOIN pg_seclabel s ON s.objoid = con.confrelid AND s.classoid = 'pg_class'::regclass
+		AND s.objsubid = 0 AND s.provider = 'purpose'
+	CROSS JOIN LATERAL purpose._parse_declaration(CASE WHEN g.problem IS NULL THEN s.label END) d
 	WHERE con.contype = 'f' AND con.conparentid = 0 AND con.conrelid <> con.confrelid
 	AND (purpose._protection(con.conrelid)).protected IS NOT TRUE
 $$;
@@ -1811,9 +1879,12 @@ AS $$
 #variable_conflict use_column
 BEGIN
 	RETURN QUERY
-		SELECT 'info', d.relation::text, 'it is only observed: nothing is refused',
-			   format('SELECT purpose.set_mode(%L, ''enforce'');', d.relation)
-		FROM purpose._declared_tables d WHERE d.mode = 'observe';
+		SELECT 'info', g.relation::text, 'it is only observed: nothing is refused',
+			   format('SELECT purpose.set_mode(%L, ''enforce'');', g.relation)
+		FROM purpose._governed_relations g
+		JOIN pg_seclabel s ON s.objoid = g.relation AND s.classoid = 'pg_class'::regclass
+			AND s.objsubid = 0 AND s.provider = 'purpose'
+		WHERE g.mode = 'observe';
 	RETURN QUERY
 		SELECT 'info', c.oid::regclass::text, 'it is locked at the moment, and was not looked at', 'SELECT * FROM purpose.check();'
 		FROM purpose._locked_relations() l JOIN pg_class c ON c.oid = l

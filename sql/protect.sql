@@ -220,7 +220,7 @@ SELECT * FROM try($$ SELECT purpose.protect('plain', subject => 'nope') $$);
 SELECT * FROM try($$ SELECT purpose.protect('plain', subject => 'ctid') $$);
 SELECT * FROM try($$ SELECT purpose.protect('plain', subject => '') $$);
 SELECT * FROM try($$ SELECT purpose.protect('plain', subject => 'id,') $$);
-SELECT * FROM try($$ SELECT purpose.protect('plain', subject => 'id mode observe') $$);
+SELECT coalesce(state, message) AS outcome FROM try($$ SELECT purpose.protect('plain', subject => 'id mode observe') $$);
 SELECT * FROM try($$ SELECT purpose.protect('plain', subject => 'id, id') $$);
 SELECT * FROM try($$ SELECT purpose.protect('plain', subject => 'n') $$);
 SELECT * FROM try($$ SELECT purpose.protect('plain', subject => 'c') $$);
@@ -232,19 +232,19 @@ SELECT * FROM try($$ SELECT purpose.protect('plain', subject => 'id, other', of 
 SELECT * FROM try($$ SELECT purpose.protect('plain', subject => 'other', of => 'clients') $$);
 SELECT * FROM try($$ SELECT purpose.protect('plain', via => 'nope') $$);
 SELECT * FROM try($$ SELECT purpose.protect('plain', via => 'other') $$);
-SELECT * FROM try($$ SELECT purpose.protect('plain', via => 'boss') $$);
-SELECT * FROM try($$ SELECT purpose.protect('customers', via => 'parent_id') $$);
+SELECT coalesce(state, message) AS outcome FROM try($$ SELECT purpose.protect('plain', via => 'boss') $$);
+SELECT coalesce(state, message) AS outcome FROM try($$ SELECT purpose.protect('customers', via => 'parent_id') $$);
 SELECT * FROM try($$ SELECT purpose.protect('plain_child', via => 'plain_id') $$);
 SELECT * FROM try($$ SELECT purpose.unprotect('plain') $$);
-SELECT * FROM try($$ SELECT purpose.unprotect(NULL) $$);
+SELECT coalesce(state, message) AS outcome FROM try($$ SELECT purpose.unprotect(NULL) $$);
 SELECT * FROM try($$ SELECT purpose.set_mode('plain', 'observe') $$);
 SELECT * FROM try($$ SELECT purpose.set_mode('customers', 'strict') $$);
-SELECT * FROM try($$ SELECT purpose.set_mode('customers', NULL) $$);
+SELECT coalesce(state, message) AS outcome FROM try($$ SELECT purpose.set_mode('customers', NULL) $$);
 -- A key that is compared by its text must be written alike on both sides:
 -- '007' would be another person than 7.
-SELECT * FROM try($$ SELECT purpose.protect('plain', subject => 't', of => 'customers') $$);
-SELECT * FROM try($$ SELECT purpose.protect('plain', subject => 't', of => 's_uuid') $$);
-SELECT * FROM try($$ SELECT purpose.protect('plain', subject => 'u', of => 's_text') $$);
+SELECT coalesce(state, message) AS outcome FROM try($$ SELECT purpose.protect('plain', subject => 't', of => 'customers') $$);
+SELECT coalesce(state, message) AS outcome FROM try($$ SELECT purpose.protect('plain', subject => 't', of => 's_uuid') $$);
+SELECT coalesce(state, message) AS outcome FROM try($$ SELECT purpose.protect('plain', subject => 'u', of => 's_text') $$);
 \x off
 -- None of that left a trace.
 SELECT relrowsecurity, (SELECT count(*) FROM pg_policy WHERE polrelid = c.oid) AS policies,
@@ -273,13 +273,13 @@ SELECT purpose.protect('"Bestellung"', subject => '"Kunde, Nr"');
 -- The consents for a subject table and what rests on it know its key.
 ALTER TABLE customers ADD external uuid UNIQUE;
 \x on
-SELECT * FROM try($$ SELECT purpose.protect('customers', subject => 'external') $$);
+SELECT coalesce(state, message) AS outcome FROM try($$ SELECT purpose.protect('customers', subject => 'external') $$);
 SELECT * FROM try($$ SELECT purpose.protect('customers', subject => 'id, external') $$);
-SELECT * FROM try($$ SELECT purpose.protect('customers', subject => 'id', of => 'staff') $$);
+SELECT coalesce(state, message) AS outcome FROM try($$ SELECT purpose.protect('customers', subject => 'id', of => 'staff') $$);
 SELECT * FROM try($$ SELECT purpose.protect('customers', subject => 'id', mode => 'observe') $$);
-SELECT * FROM try($$ ALTER TABLE customers ALTER id TYPE text $$);
-SELECT * FROM try($$ ALTER TABLE logins ALTER customer TYPE text $$);
-SELECT * FROM try($$ ALTER TABLE logins ALTER customer TYPE int $$);
+SELECT coalesce(state, message) AS outcome FROM try($$ ALTER TABLE customers ALTER id TYPE text $$);
+SELECT coalesce(state, message) AS outcome FROM try($$ ALTER TABLE logins ALTER customer TYPE text $$);
+SELECT coalesce(state, message) AS outcome FROM try($$ ALTER TABLE logins ALTER customer TYPE int $$);
 \x off
 
 --

@@ -208,21 +208,27 @@ INSERT INTO probes (topic, statement) SELECT 'writing', unnest(ARRAY[
 	'UPDATE v_owner SET name = email WHERE id = 1',
 	'UPDATE v_barrier SET name = ''x'' WHERE id = 1 RETURNING name',
 	'UPDATE v_barrier SET name = ''x'' WHERE id = 1 RETURNING *',
-	'UPDATE v_nested SET name = ''x''',
+	'UPDATE v_renamed SET b = ''x'' WHERE a = 1',
+	'UPDATE v_renamed SET b = ''x'' WHERE c = ''ann@x''',
+	'SELECT id FROM v_super WHERE id = 1 FOR UPDATE',
+	'SELECT id FROM v_super WHERE email = ''ann@x'' FOR UPDATE',
 	'UPDATE visits SET place = s.name FROM v_nested s WHERE s.id = visits.id',
 	'UPDATE visits SET place = s.email FROM v_nested s WHERE s.id = visits.id',
 	'DELETE FROM v_super WHERE id = 1',
 	'DELETE FROM v_barrier WHERE email = ''ann@x''',
 	'MERGE INTO visits v USING v_super p ON p.id = v.id WHEN MATCHED THEN UPDATE SET place = p.name',
 	'MERGE INTO visits v USING v_super p ON p.id = v.id WHEN MATCHED THEN UPDATE SET place = p.email',
-	-- a view's own condition: on its rows, and on the new ones
+	-- a view's own condition: on its rows, and on new ones, whose values the
+	-- statement brings itself
 	'UPDATE v_check_id SET name = ''x'' WHERE id = 1',
 	'UPDATE v_check_id SET id = id + 20 WHERE id = 1',
 	'INSERT INTO v_check_id VALUES (4, ''Dan'', ''dan@x'')',
+	'INSERT INTO v_check_email VALUES (4, ''Dan'', ''dan@x'')',
+	'INSERT INTO v_check_email VALUES (4, ''Dan'', ''dan@y'')',
 	'UPDATE v_check_email SET name = ''x'' WHERE id = 1',
 	'UPDATE v_where SET name = ''x'' WHERE id = 1',
 	'DELETE FROM v_check_email WHERE id = 1',
-	-- by triggers and rules
+	-- by triggers, which are handed whole rows, and rules
 	'UPDATE v_trigger SET name = ''x'' WHERE id = 1',
 	'INSERT INTO v_rule VALUES (4, ''Dan'')',
 	'UPDATE v_rule SET name = ''x'' WHERE id = 1',
@@ -238,7 +244,9 @@ INSERT INTO probes (topic, statement) SELECT 'domains', unnest(ARRAY[
 	'SELECT id FROM v_contacts',
 	'SELECT count(*) FROM (SELECT * FROM v_contacts) AS s',
 	'SELECT EXISTS (SELECT * FROM v_contacts)',
-	'WITH c AS (SELECT * FROM v_contacts) SELECT id FROM c'
+	'WITH c AS (SELECT * FROM v_contacts) SELECT id FROM c',
+	'SELECT name FROM v_made',
+	'SELECT id FROM v_made'
 ]);
 
 ALTER TABLE people OWNER TO regress_purpose_views_owner;

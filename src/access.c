@@ -12,10 +12,15 @@
  * Referential checks.  A foreign key's own queries must see hidden rows, or
  * checks and cascades would fail.  PostgreSQL runs them in a security context
  * of their own (SECURITY_NOFORCE_RLS); but a trigger fired by a cascade runs in
- * it, too.  So such a query is known by that context, by the text that
+ * it, too.  So such a query is known by that context, by the form that
  * ri_triggers.c gives it, by using no columns but those of foreign keys, and by
  * running as the owner of what it reads.  What it calls is judged as usual: the
  * state is kept for each level of the executor.
+ *
+ * Cursors.  What a cursor still has to give follows the purpose of the moment,
+ * if its plan reads row by row.  A plan that holds rows back (a sort, a hash
+ * table) holds rows that were chosen for another purpose, and is refused when
+ * the purpose, the role or a declaration changed since it began to run.
  */
 #include "postgres.h"
 
@@ -26,8 +31,12 @@
 #include "access/table.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_type.h"
+#include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/acl.h"
 #include "utils/array.h"
+#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
 
@@ -41,11 +50,24 @@
 #include "protection.h"
 #include "visible.h"
 
-/* The query that the executor is in is a foreign key's own. */
-static bool referential = false;
+/* The query that the executor is in is one of PostgreSQL's own. */
+static bool internal = false;
 
 /* DECLARE ... WITH HOLD is at work. */
 static bool opening_holdable = false;
+
+/*
+ * Queries on protected relations that have begun to run, and under which
+ * session and declarations.  Forgotten at the end of the transaction.
+ */
+typedef struct RunningQuery
+{
+	const QueryDesc *desc;		/* hash key */
+	uint64		stamp;
+	uint64		declarations;
+} RunningQuery;
+
+static HTAB *running = NULL;
 
 /* What was judged last, and under which session and declarations. */
 static const QueryDesc *judged_query = NULL;
@@ -53,9 +75,9 @@ static uint64 judged_stamp;
 static uint64 judged_protections;
 
 bool
-access_is_referential(void)
+access_is_internal(void)
 {
-	return referential;
+	return internal;
 }
 
 /*
@@ -63,11 +85,11 @@ access_is_referential(void)
  * one, to be put back.
  */
 bool
-access_set_referential(bool now)
+access_set_internal(bool now)
 {
-	bool		before = referential;
+	bool		before = internal;
 
-	referential = now;
+	internal = now;
 	return before;
 }
 
@@ -155,19 +177,21 @@ uses_column(const Bitmapset *used, AttrNumber attno)
 }
 
 /*
- * Is this a foreign key's own query, to be freed from the row rule?  It has the
- * form, uses no columns but those of foreign keys, and runs as the owner of
- * each relation (as ri_PerformCheck() sees to; what a trigger inside a cascade
- * asks of somebody else's tables does not).
+ * Is this a foreign key's own query?  It has the form, asks for nothing but
+ * columns of foreign keys, changes no others, returns nothing, and runs as the
+ * owner of what it reads (as ri_PerformCheck() sees to; what a trigger inside a
+ * cascade asks of somebody else's tables does not).
  */
-bool
-access_query_is_referential(const QueryDesc *desc)
+static bool
+query_is_referential(const QueryDesc *desc)
 {
+	PlannedStmt *stmt = desc->plannedstmt;
 	ListCell   *lc;
 
-	if (!looks_referential(desc) || catalog_oids() == NULL || !protection_any())
+	if (!looks_referential(desc) || stmt->hasReturning || stmt->hasModifyingCTE ||
+		(stmt->commandType == CMD_SELECT && stmt->rowMarks == NIL))
 		return false;
-	foreach(lc, desc->plannedstmt->rtable)
+	foreach(lc, stmt->rtable)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
 		const RelationPolicy *policy;
@@ -176,20 +200,32 @@ access_query_is_referential(const QueryDesc *desc)
 		Mark		mark;
 
 		if (rte->rtekind != RTE_RELATION ||
-			!compat_relation_use(rte, compat_perminfos(desc->plannedstmt), &use))
+			!compat_relation_use(rte, compat_perminfos(stmt), &use))
 			continue;
 		policy = protection_find(rte->relid);
 		if (policy == NULL)
 			continue;
-		used = bms_copy(mark_get(rte, &mark) ? mark.used : use.selected);
-		if (uses_column(used, 0) ||
-			!bms_is_subset(bms_intersect(used, policy->labelled),
-						   foreign_key_columns(rte->relid)))
-			return false;
-		if (!compat_is_owner(rte->relid, GetUserId()))
+		used = mark_get(rte, &mark) ? mark.used : use.selected;
+		if (!bms_is_subset(bms_union(used, use.updated), foreign_key_columns(rte->relid)) ||
+			!compat_is_owner(rte->relid, GetUserId()))
 			return false;
 	}
 	return true;
+}
+
+/*
+ * Is this a query of PostgreSQL's own, to be freed from judgement?  A foreign
+ * key's, or that of a materialised view which an exempt role refreshes (it
+ * runs as the view's owner; what it calls is judged as that owner's doing).
+ */
+bool
+access_query_is_internal(const QueryDesc *desc)
+{
+	if (catalog_oids() == NULL || !protection_any())
+		return false;
+	if (desc->dest != NULL && desc->dest->mydest == DestTransientRel)
+		return has_bypassrls_privilege(GetOuterUserId());
+	return query_is_referential(desc);
 }
 
 /*
@@ -273,7 +309,7 @@ access_check_relations(List *rtable, List *perminfos, bool raise)
 	if (catalog_oids() == NULL || !protection_any())
 		return true;
 	session = session_current();
-	if (session->exempt || referential)
+	if (session->exempt || internal)
 		return true;
 
 	foreach(lc, rtable)
@@ -374,6 +410,107 @@ access_statement_starts(QueryDesc *desc)
 }
 
 /*
+ * Does the plan give each row as soon as it has read it?
+ */
+static bool
+holds_rows_back(PlanState *state, void *context)
+{
+	if (state == NULL)
+		return false;
+	switch (nodeTag(state))
+	{
+		case T_SeqScanState:
+		case T_SampleScanState:
+		case T_IndexScanState:
+		case T_IndexOnlyScanState:
+		case T_BitmapHeapScanState:
+		case T_BitmapIndexScanState:
+		case T_BitmapAndState:
+		case T_BitmapOrState:
+		case T_TidScanState:
+		case T_TidRangeScanState:
+		case T_SubqueryScanState:
+		case T_ValuesScanState:
+		case T_ResultState:
+		case T_ProjectSetState:
+		case T_AppendState:
+		case T_MergeAppendState:
+		case T_NestLoopState:
+		case T_LockRowsState:
+		case T_LimitState:
+		case T_ModifyTableState:
+			return planstate_tree_walker(state, holds_rows_back, context);
+		default:
+			return true;
+	}
+}
+
+static bool
+reads_protected(const QueryDesc *desc)
+{
+	ListCell   *lc;
+
+	foreach(lc, desc->plannedstmt->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+		const RelationPolicy *policy;
+
+		if (rte->rtekind != RTE_RELATION)
+			continue;
+		policy = protection_find(rte->relid);
+		if (policy != NULL && policy->mode == MODE_ENFORCE)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Refuses to go on with a query that holds rows back which were chosen under
+ * another session.
+ */
+static void
+check_held_rows(QueryDesc *desc, uint64 stamp)
+{
+	RunningQuery *entry;
+	HASHCTL		ctl = {0};
+	bool		found;
+
+	if (session_current()->exempt || internal || !reads_protected(desc))
+		return;
+	if (running == NULL)
+	{
+		ctl.keysize = sizeof(void *);
+		ctl.entrysize = sizeof(RunningQuery);
+		running = hash_create("pg_purpose running queries", 16, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	entry = hash_search(running, &desc, HASH_ENTER, &found);
+	if (found && desc->already_executed &&
+		(entry->stamp != stamp || entry->declarations != catalog_generation) &&
+		holds_rows_back(desc->planstate, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_PURPOSE_DENIED),
+				 errmsg("the purpose, the role or a declaration changed since this cursor began to read"),
+				 errdetail("Its plan holds rows that were chosen for what was declared then."),
+				 errhint("Close it and open it again.")));
+	entry->stamp = stamp;
+	entry->declarations = catalog_generation;
+}
+
+/*
+ * To be called at the end of each transaction.
+ */
+void
+access_transaction_ends(void)
+{
+	if (running != NULL)
+		hash_destroy(running);
+	running = NULL;
+	judged_query = NULL;
+	internal = false;
+	opening_holdable = false;
+}
+
+/*
  * To be called before the executor runs a query, which may be long after it
  * started: a cursor, a portal.  Judges again if anything changed that was
  * judged by.
@@ -388,6 +525,7 @@ access_statement_resumes(QueryDesc *desc)
 	AcceptInvalidationMessages();
 	visible_statement_starts();
 	stamp = session_stamp();
+	check_held_rows(desc, stamp);
 	if (judged_query == desc && judged_stamp == stamp &&
 		judged_protections == catalog_generation)
 		return;

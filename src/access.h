@@ -12,9 +12,10 @@ extern bool access_check_starting(List *rtable, List *perminfos, bool raise);
 extern bool access_check_relations(List *rtable, List *perminfos, bool raise);
 extern void access_statement_starts(QueryDesc *desc);
 extern void access_statement_resumes(QueryDesc *desc);
-extern bool access_query_is_referential(const QueryDesc *desc);
-extern bool access_is_referential(void);
-extern bool access_set_referential(bool referential);
+extern bool access_query_is_internal(const QueryDesc *desc);
+extern bool access_is_internal(void);
+extern bool access_set_internal(bool internal);
+extern void access_transaction_ends(void);
 extern bool access_set_opening_holdable(bool opening);
 
 #endif							/* PURPOSE_ACCESS_H */

@@ -31,6 +31,7 @@
 #include "declaration.h"
 #include "errcodes.h"
 #include "exempt.h"
+#include "guc.h"
 #include "label.h"
 #include "protection.h"
 #include "purpose.h"
@@ -183,6 +184,11 @@ purpose_set_label(PG_FUNCTION_ARGS)
 	ObjectAddress address;
 	AttrNumber	attno = 0;
 
+	if (!guc_preloaded)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pg_purpose must be loaded via \"shared_preload_libraries\""),
+				 errhint("Add pg_purpose to shared_preload_libraries, as its last entry, and restart the server.")));
 	LockRelationOid(relid, ShareUpdateExclusiveLock);
 	if (get_rel_name(relid) == NULL)
 		ereport(ERROR,
@@ -384,7 +390,7 @@ purpose_current_purpose(PG_FUNCTION_ARGS)
 Datum
 purpose_acting_role(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_OID(GetOuterUserId());
+	PG_RETURN_OID(session_acting_role());
 }
 
 /*

@@ -28,12 +28,14 @@
 #include "postgres.h"
 
 #include "access/sysattr.h"
+#include "catalog/pg_constraint.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
 #include "utils/hsearch.h"
+#include "utils/lsyscache.h"
 
 #include "columns.h"
 #include "compat.h"
@@ -65,6 +67,7 @@ struct ColumnUse
 
 static void analyze_query(ColumnUse *use, Query *query, bool prunable);
 static void walk_policy(ColumnUse *use, RangeTblEntry *rte, Node *qual);
+static void need_constraint(ColumnUse *use, Oid constraint);
 
 static Bitmapset *
 get(ColumnUse *use, void *node)
@@ -166,7 +169,29 @@ walk(Node *node, ColumnUse *use)
 					((WithCheckOption *) node)->qual);
 		return false;
 	}
+	if (IsA(node, OnConflictExpr) && OidIsValid(((OnConflictExpr *) node)->constraint))
+		need_constraint(use, ((OnConflictExpr *) node)->constraint);
 	return expression_tree_walker(node, walk, use);
+}
+
+/*
+ * ON CONFLICT ON CONSTRAINT looks rows up by the constraint's columns.
+ */
+static void
+need_constraint(ColumnUse *use, Oid constraint)
+{
+	Query	   *query = use->level->query;
+	RangeTblEntry *rte = rt_fetch(query->resultRelation, query->rtable);
+	char	   *name = get_constraint_name(constraint);
+	Oid			found;
+	Bitmapset  *columns;
+	int			bit = -1;
+
+	if (name == NULL)
+		return;
+	columns = get_relation_constraint_attnos(rte->relid, name, true, &found);
+	while ((bit = bms_next_member(columns, bit)) >= 0)
+		need(use, rte, bit);
 }
 
 /*
@@ -206,6 +231,43 @@ is_needed(const TargetEntry *entry, const Bitmapset *outputs, bool prunable)
 }
 
 /*
+ * Returns the columns of one arm that are coerced to the set operation's type:
+ * the coercion may be a user's function, and runs whoever asks for the column.
+ */
+static Bitmapset *
+coerced_columns(Query *query, Node *arm, const List *types)
+{
+	Bitmapset  *result = NULL;
+	List	   *arm_types = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+	int			resno = 1;
+
+	if (IsA(arm, RangeTblRef))
+	{
+		Query	   *sub = rt_fetch(((RangeTblRef *) arm)->rtindex, query->rtable)->subquery;
+
+		foreach(lc, sub->targetList)
+		{
+			TargetEntry *entry = lfirst_node(TargetEntry, lc);
+
+			if (!entry->resjunk)
+				arm_types = lappend_oid(arm_types, exprType((Node *) entry->expr));
+		}
+	}
+	else
+		arm_types = castNode(SetOperationStmt, arm)->colTypes;
+
+	forboth(lc, arm_types, lc2, types)
+	{
+		if (lfirst_oid(lc) != lfirst_oid(lc2))
+			result = bms_add_member(result, resno - FirstLowInvalidHeapAttributeNumber);
+		resno++;
+	}
+	return result;
+}
+
+/*
  * Passes what is asked of a set operation down to its arms.  Only UNION ALL
  * lets single columns through; the others compare whole rows.
  */
@@ -227,8 +289,10 @@ pass_to_arms(ColumnUse *use, Query *query, Node *node, const Bitmapset *outputs,
 		SetOperationStmt *op = castNode(SetOperationStmt, node);
 
 		all |= !(op->op == SETOP_UNION && op->all);
-		pass_to_arms(use, query, op->larg, outputs, all);
-		pass_to_arms(use, query, op->rarg, outputs, all);
+		pass_to_arms(use, query, op->larg,
+					 bms_union(outputs, coerced_columns(query, op->larg, op->colTypes)), all);
+		pass_to_arms(use, query, op->rarg,
+					 bms_union(outputs, coerced_columns(query, op->rarg, op->colTypes)), all);
 	}
 }
 

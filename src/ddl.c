@@ -389,6 +389,16 @@ remember_relation(DdlState *state, Oid relid)
 		state->relations = list_append_unique_oid(state->relations, relid);
 }
 
+static bool
+is_labelled(Oid relid, const char *column)
+{
+	const RelationPolicy *policy = protection_find(relid);
+
+	return policy != NULL &&
+		bms_is_member(get_attnum(relid, column) - FirstLowInvalidHeapAttributeNumber,
+					  policy->labelled);
+}
+
 /*
  * Refuses ALTER COLUMN ... USING that copies another, labelled column.
  */
@@ -427,6 +437,9 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 				ColumnDef  *def = castNode(ColumnDef, cmd->def);
 
 				guard_type(relid, def->typeName, "changing a column's type to this one");
+				if (!is_officer() && is_labelled(relid, cmd->name) &&
+					get_atttype(relid, get_attnum(relid, cmd->name)) >= FirstNormalObjectId)
+					refuse_without_officer(relid, "changing the type that a column has its label from");
 				guard_using(relid, cmd->name, def->raw_default);
 			}
 			break;
@@ -441,6 +454,10 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 		case AT_AddConstraint:
 			if (guarded && IsA(cmd->def, Constraint))
 				guard_constraint((Constraint *) cmd->def, relid);
+			break;
+		case AT_DropExpression:
+			if (guarded && !is_officer() && is_labelled(relid, cmd->name))
+				refuse_without_officer(relid, "dropping the expression that a column has its label from");
 			break;
 		case AT_DropColumn:
 			if (policy != NULL)
@@ -484,6 +501,9 @@ before_alter_table(AlterTableStmt *stmt, DdlState *state)
 
 	if (!OidIsValid(relid))
 		return;
+	/* A composite type: tables with columns of it have its domains' labels. */
+	if (get_rel_relkind(relid) == RELKIND_COMPOSITE_TYPE)
+		catalog_invalidate_declarations();
 	foreach(lc, stmt->cmds)
 		before_alter_command(lfirst_node(AlterTableCmd, lc), relid, state);
 }

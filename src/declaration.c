@@ -131,6 +131,11 @@ declaration_parse(const char *text, char **problem)
 	Tokens		t = {.at = text};
 	Declaration *d = palloc0(sizeof(Declaration));
 
+	if (strlen(text) > DECLARATION_MAX_LEN)
+	{
+		*problem = "it is too long";
+		return NULL;
+	}
 	next(&t);
 	if (is(&t, "subject"))
 	{

@@ -16,6 +16,9 @@
 
 #include "nodes/pg_list.h"
 
+/* Longest text of a declaration, in bytes. */
+#define DECLARATION_MAX_LEN	16384
+
 typedef enum DeclarationKind
 {
 	DECLARATION_SUBJECT,

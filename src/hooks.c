@@ -66,14 +66,14 @@ next_executor_start(QueryDesc *desc, int eflags)
 static void
 executor_start(QueryDesc *desc, int eflags)
 {
-	bool		referential = access_query_is_referential(desc);
+	bool		internal = access_query_is_internal(desc);
 
 	access_statement_starts(desc);
-	if (referential == access_is_referential())
+	if (internal == access_is_internal())
 		next_executor_start(desc, eflags);
 	else
 	{
-		bool		before = access_set_referential(referential);
+		bool		before = access_set_internal(internal);
 
 		PG_TRY();
 		{
@@ -81,7 +81,7 @@ executor_start(QueryDesc *desc, int eflags)
 		}
 		PG_FINALLY();
 		{
-			access_set_referential(before);
+			access_set_internal(before);
 		}
 		PG_END_TRY();
 	}
@@ -99,16 +99,16 @@ next_executor_run(COMPAT_EXECUTOR_RUN_ARGS)
 static void
 executor_run(COMPAT_EXECUTOR_RUN_ARGS)
 {
-	bool		referential = access_query_is_referential(queryDesc);
+	bool		internal = access_query_is_internal(queryDesc);
 
-	if (referential == access_is_referential())
+	if (internal == access_is_internal())
 	{
 		access_statement_resumes(queryDesc);
 		next_executor_run(COMPAT_EXECUTOR_RUN_CALL);
 	}
 	else
 	{
-		bool		before = access_set_referential(referential);
+		bool		before = access_set_internal(internal);
 
 		PG_TRY();
 		{
@@ -117,7 +117,7 @@ executor_run(COMPAT_EXECUTOR_RUN_ARGS)
 		}
 		PG_FINALLY();
 		{
-			access_set_referential(before);
+			access_set_internal(before);
 		}
 		PG_END_TRY();
 	}
@@ -138,16 +138,16 @@ next_executor_finish(QueryDesc *desc)
 static void
 executor_finish(QueryDesc *desc)
 {
-	bool		referential = access_query_is_referential(desc);
+	bool		internal = access_query_is_internal(desc);
 
-	if (referential == access_is_referential())
+	if (internal == access_is_internal())
 	{
 		access_statement_resumes(desc);
 		next_executor_finish(desc);
 	}
 	else
 	{
-		bool		before = access_set_referential(referential);
+		bool		before = access_set_internal(internal);
 
 		PG_TRY();
 		{
@@ -156,7 +156,7 @@ executor_finish(QueryDesc *desc)
 		}
 		PG_FINALLY();
 		{
-			access_set_referential(before);
+			access_set_internal(before);
 		}
 		PG_END_TRY();
 	}
@@ -252,6 +252,13 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 		ddl_after(pstmt, &state);
 }
 
+static void
+end_of_transaction(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		access_transaction_ends();
+}
+
 /*
  * Installs the hooks.  Called from _PG_init while preloading.
  */
@@ -268,6 +275,7 @@ hooks_init(void)
 	ExecutorFinish_hook = executor_finish;
 	prev_check_perms = ExecutorCheckPerms_hook;
 	ExecutorCheckPerms_hook = check_perms;
+	RegisterXactCallback(end_of_transaction, NULL);
 	prev_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
 }

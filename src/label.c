@@ -156,6 +156,11 @@ label_parse(const char *text, char **problem)
 	Label	   *label = palloc0(sizeof(Label));
 	bool		seen[lengthof(clauses)] = {false};
 
+	if (strlen(text) > LABEL_MAX_LEN)
+	{
+		*problem = "it is too long";
+		return NULL;
+	}
 	scan(&s);
 	while (s.word != NULL && s.problem == NULL)
 	{

@@ -16,6 +16,9 @@
 
 #include "nodes/pg_list.h"
 
+/* Longest text of a label, in bytes. */
+#define LABEL_MAX_LEN	16384
+
 typedef enum LabelElse
 {
 	LABEL_ELSE_ERROR,

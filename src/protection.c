@@ -426,6 +426,20 @@ resolve_via(RelationPolicy *policy, const Declaration *d, Oid target, Protection
 	return NULL;
 }
 
+/*
+ * Is the table declared as a subject table with a key of so many columns?
+ */
+static bool
+is_subject_table(Oid relid, int nkeys)
+{
+	char	   *text = security_label(RelationRelationId, relid, 0);
+	char	   *problem;
+	Declaration *d = text ? declaration_parse(text, &problem) : NULL;
+
+	return d != NULL && d->kind == DECLARATION_SUBJECT && d->target_table == NULL &&
+		list_length(d->columns) == nkeys;
+}
+
 static char *
 resolve_declaration(RelationPolicy *policy, const Declaration *d, Oid declared_on)
 {
@@ -450,6 +464,8 @@ resolve_declaration(RelationPolicy *policy, const Declaration *d, Oid declared_o
 	}
 	else
 	{
+		if (target != declared_on && !is_subject_table(target, list_length(d->columns)))
+			return "the table that it names is not a subject table with such a key";
 		p->subject_table = target;
 		p->nkeys = list_length(d->columns);
 		if (!resolve_columns(policy->relid, d->columns, p->keys))

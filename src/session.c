@@ -5,7 +5,10 @@
  *
  * The acting role is GetOuterUserId(): the login role or what SET ROLE made of
  * it.  A SECURITY DEFINER function changes GetUserId() but not this one, so
- * code of privileged owners serves its caller under the caller's purpose.
+ * code of privileged owners serves its caller under the caller's purpose.  The
+ * exception is maintenance: where PostgreSQL runs an owner's code on behalf of
+ * somebody else (ANALYZE, REINDEX, REFRESH by a superuser), in a
+ * security-restricted operation, that owner acts.
  *
  * The result is kept until the role, a setting, a declaration or a role
  * membership changes.
@@ -176,13 +179,22 @@ session_leave_exempt(void)
 }
 
 /*
+ * Returns the acting role: see the head of this file.
+ */
+Oid
+session_acting_role(void)
+{
+	return InSecurityRestrictedOperation() ? GetUserId() : GetOuterUserId();
+}
+
+/*
  * Returns the session as it is at this moment.  The pointer stays good; what
  * it points to may change with the next call.
  */
 const Session *
 session_current(void)
 {
-	Oid			role = GetOuterUserId();
+	Oid			role = session_acting_role();
 
 	if (current_valid && current.role == role &&
 		current_guc_generation == guc_generation &&

@@ -31,6 +31,7 @@ typedef struct Session
 } Session;
 
 extern void session_init(void);
+extern Oid	session_acting_role(void);
 extern const Session *session_current(void);
 extern void session_enter_exempt(void);
 extern void session_leave_exempt(void);

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "catalog/index.h"
+#include "optimizer/plancat.h"
 #include "utils/selfuncs.h"
 
 #include "catalog.h"
@@ -20,6 +21,7 @@
 #include "stats.h"
 
 static get_relation_stats_hook_type prev_relation_stats = NULL;
+static get_relation_info_hook_type prev_relation_info = NULL;
 static get_index_stats_hook_type prev_index_stats = NULL;
 
 /*
@@ -75,6 +77,18 @@ index_stats(PlannerInfo *root, Oid index, AttrNumber attnum, VariableStatData *v
 }
 
 /*
+ * Extended statistics are not asked for one by one.
+ */
+static void
+relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
+{
+	if (prev_relation_info)
+		prev_relation_info(root, relid, inhparent, rel);
+	if (rel->statlist != NIL && !may_see(relid, 0))
+		rel->statlist = NIL;
+}
+
+/*
  * Installs the hooks.  Called from _PG_init while preloading.
  */
 void
@@ -82,6 +96,8 @@ stats_init(void)
 {
 	prev_relation_stats = get_relation_stats_hook;
 	get_relation_stats_hook = relation_stats;
+	prev_relation_info = get_relation_info_hook;
+	get_relation_info_hook = relation_info;
 	prev_index_stats = get_index_stats_hook;
 	get_index_stats_hook = index_stats;
 }

@@ -125,6 +125,7 @@ typedef struct VisibleCall
 
 PG_FUNCTION_INFO_V1(purpose_visible);
 PG_FUNCTION_INFO_V1(purpose_loaded);
+PG_FUNCTION_INFO_V1(purpose_loaded_for);
 PG_FUNCTION_INFO_V1(purpose_statistic_visible);
 PG_FUNCTION_INFO_V1(purpose_ext_statistic_visible);
 
@@ -356,7 +357,7 @@ purpose_visible(PG_FUNCTION_ARGS)
 
 	if (!guc_preloaded)
 		PG_RETURN_BOOL(false);
-	if (session->exempt || access_is_referential())
+	if (session->exempt || access_is_internal())
 		PG_RETURN_BOOL(true);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
@@ -393,6 +394,17 @@ purpose_visible(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(true);
 	}
 	PG_RETURN_BOOL(false);
+}
+
+/*
+ * purpose._loaded(relation regclass) -> boolean: is the library preloaded, and
+ * is anything declared about the relation?  The floor of a table asks this: a
+ * table that lost its declarations stays closed, as one without the library.
+ */
+Datum
+purpose_loaded_for(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(guc_preloaded && protection_find(PG_GETARG_OID(0)) != NULL);
 }
 
 /*
