@@ -96,9 +96,9 @@ SELECT * FROM purpose.explain_access('customers', 'phone', '3', 'main_marketing'
 SELECT * FROM purpose.explain_access('customers', 'email', '4', 'main_marketing.email', 'regress_purpose_main_app');
 
 -- An exempt function serves whoever calls it; its owner cannot replace it.
-CREATE FUNCTION login(e text) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION login(e text) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'BEGIN RETURN (SELECT id FROM regress_purpose_main.customers WHERE email = e); END';
-CREATE FUNCTION failing() RETURNS int LANGUAGE plpgsql
+CREATE FUNCTION failing() RETURNS int LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 	AS 'BEGIN RETURN (SELECT id / 0 FROM regress_purpose_main.customers LIMIT 1); END';
 SECURITY LABEL FOR purpose ON FUNCTION login(text) IS 'something';
 SECURITY LABEL FOR purpose ON FUNCTION login(text) IS 'exempt';

@@ -957,16 +957,21 @@ BEGIN
 	IF state NOT IN ('restricted', 'restriction_lifted') THEN
 		PERFORM purpose._require_consent_model(purpose, state);
 	END IF;
-	INSERT INTO purpose.consent_history (subject_table, subject, purpose, state, at, expires_at, evidence, recorded_by)
-		VALUES (_record_event.subject_table, key, _record_event.purpose, _record_event.state, purpose._now(),
-				_record_event.expires_at, _record_event.evidence, purpose._acting_role_name())
-		RETURNING event_id INTO id;
 	IF state IN ('objection_withdrawn', 'restriction_lifted') THEN
 		DELETE FROM purpose.consent_state s
 			WHERE s.subject_table = _record_event.subject_table AND s.subject = key
 			AND s.purpose = coalesce(_record_event.purpose, '')
 			AND s.state = CASE _record_event.state WHEN 'objection_withdrawn' THEN 'objected' ELSE 'restricted' END;
-	ELSE
+		IF NOT found THEN
+			RAISE NOTICE 'there is no % on record', CASE _record_event.state WHEN 'objection_withdrawn' THEN 'objection' ELSE 'restriction' END;
+			RETURN NULL;
+		END IF;
+	END IF;
+	INSERT INTO purpose.consent_history (subject_table, subject, purpose, state, at, expires_at, evidence, recorded_by)
+		VALUES (_record_event.subject_table, key, _record_event.purpose, _record_event.state, purpose._now(),
+				_record_event.expires_at, _record_event.evidence, purpose._acting_role_name())
+		RETURNING event_id INTO id;
+	IF state NOT IN ('objection_withdrawn', 'restriction_lifted') THEN
 		INSERT INTO purpose.consent_state AS s (subject_table, subject, purpose, state, expires_at, since, event_id)
 			VALUES (_record_event.subject_table, key, coalesce(_record_event.purpose, ''), _record_event.state,
 					_record_event.expires_at, purpose._now(), id)
@@ -1139,7 +1144,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
 	state record := purpose._protection(relation);
-	acting oid := coalesce(purpose._role_oid(role), purpose._acting_role());
+	acting oid := CASE WHEN role IS NULL THEN purpose._acting_role() ELSE purpose._role_oid(role) END;
 	wanted text := coalesce(purpose, purpose.current_purpose());
 	consent text;
 	restricted boolean := false;
@@ -1509,7 +1514,7 @@ AS $$
 	WITH t AS MATERIALIZED (
 		SELECT g.relation, g.relrowsecurity, f.polname AS floor, f.polpermissive AS permissive,
 			   f.polname IS NOT NULL AND (f.polcmd <> '*' OR f.polroles <> '{0}'
-				   OR pg_get_expr(f.polqual, f.polrelid) IS DISTINCT FROM 'purpose._loaded()') AS changed,
+				   OR pg_get_expr(f.polqual, f.polrelid) IS DISTINCT FROM format('purpose._loaded(%L::regclass)', g.relation)) AS changed,
 			   EXISTS (SELECT FROM pg_policy o WHERE o.polrelid = g.relation AND o.polpermissive
 					   AND o.polname NOT IN ('purpose_floor', 'purpose_floor_woken')) AS others
 		FROM purpose._governed_relations g

@@ -136,6 +136,12 @@ check_label(const ObjectAddress *object, const char *text)
 						(errcode(ERRCODE_INVALID_LABEL),
 						 errmsg("invalid label of a function"),
 						 errhint("The only label of a function is \"%s\".", EXEMPT_LABEL)));
+			if (!exempt_is_closed(object->objectId))
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_LABEL),
+						 errmsg("an exempt function must pin its search_path"),
+						 errdetail("Its caller could put operators and functions of his own in the place of those that it means."),
+						 errhint("ALTER FUNCTION ... SET search_path = pg_catalog, pg_temp;")));
 		}
 		else
 		{
@@ -158,7 +164,7 @@ check_label(const ObjectAddress *object, const char *text)
 		foreach(lc, find_all_inheritors(object->objectId, NoLock, NULL))
 			CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
 	}
-	else if (!is_function)
+	else
 		CacheInvalidateRelcacheAll();
 	catalog_invalidate_declarations();
 }

@@ -161,8 +161,11 @@ walk(Node *node, ColumnUse *use)
 		analyze_query(use, (Query *) node, false);
 		return false;
 	}
-	if (IsA(node, WithCheckOption) && ((WithCheckOption *) node)->kind != WCO_VIEW_CHECK)
+	if (IsA(node, WithCheckOption) &&
+		(((WithCheckOption *) node)->kind != WCO_VIEW_CHECK ||
+		 (use->level->query->commandType == CMD_INSERT && use->level->query->onConflict == NULL)))
 	{
+		/* A view's check of a plain INSERT sees only what the query brings. */
 		Query	   *query = use->level->query;
 
 		walk_policy(use, rt_fetch(query->resultRelation, query->rtable),

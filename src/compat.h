@@ -115,6 +115,25 @@ compat_is_relation(const RangeTblEntry *rte)
 }
 
 /*
+ * Returns the entry that carries the permissions of a view whose query is this
+ * subquery, or NULL if it is no view's: the subquery's own entry since 16, the
+ * rule's OLD entry within it before.
+ */
+static inline RangeTblEntry *
+compat_view_entry(RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 160000
+	return OidIsValid(rte->relid) ? rte : NULL;
+#else
+	RangeTblEntry *first = rte->subquery->rtable == NIL ? NULL :
+	linitial_node(RangeTblEntry, rte->subquery->rtable);
+
+	return first != NULL && first->rtekind == RTE_RELATION &&
+		first->relkind == RELKIND_VIEW ? first : NULL;
+#endif
+}
+
+/*
  * The expressions that the columns of a join, and since 18 (247dea89f) of a
  * grouping, stand for.
  */

@@ -723,11 +723,15 @@ static void
 before_create_function(CreateFunctionStmt *stmt)
 {
 	ObjectWithArgs *object = makeNode(ObjectWithArgs);
+	Oid			namespace;
+	char	   *name;
 	ListCell   *lc;
 
 	if (!stmt->replace)
 		return;
-	object->objname = stmt->funcname;
+	/* Where CREATE would make it, not where a call would find it. */
+	namespace = QualifiedNameGetCreationNamespace(stmt->funcname, &name);
+	object->objname = list_make2(makeString(get_namespace_name(namespace)), makeString(name));
 	foreach(lc, stmt->parameters)
 	{
 		FunctionParameter *parameter = lfirst_node(FunctionParameter, lc);
@@ -860,6 +864,17 @@ ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state)
 	}
 }
 
+static void
+after_create_table(CreateStmt *stmt, DdlState *state)
+{
+	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	ListCell   *lc;
+
+	foreach(lc, stmt->inhRelations)
+		guard_inheritance(RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock, true), relid);
+	remember_relation(state, relid);
+}
+
 /*
  * A permissive floor would be ORed with the user's own policy, which then
  * opened the table where the library is missing.
@@ -904,8 +919,7 @@ ddl_after(PlannedStmt *pstmt, DdlState *state)
 			break;
 		case T_CreateStmt:
 			CommandCounterIncrement();
-			remember_relation(state, RangeVarGetRelid(((CreateStmt *) stmt)->relation,
-													  NoLock, true));
+			after_create_table((CreateStmt *) stmt, state);
 			break;
 		case T_AlterTableStmt:
 			CommandCounterIncrement();

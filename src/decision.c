@@ -88,7 +88,8 @@ judge_consent(const Session *session, const SubjectConsent *consent)
 		case CONSENT_NONE:
 			return model == CONSENT_OPT_OUT ? REASON_PERMITTED : REASON_CONSENT_NONE;
 		case CONSENT_EXPIRED:
-			return model == CONSENT_OPT_OUT ? REASON_PERMITTED : REASON_CONSENT_EXPIRED;
+			/* Under opt-out it lifted an objection, for a time that is over. */
+			return REASON_CONSENT_EXPIRED;
 		case CONSENT_REFUSED:
 			return REASON_CONSENT_REFUSED;
 		case CONSENT_WITHDRAWN:

@@ -18,13 +18,17 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_seclabel.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "catalog.h"
 #include "exempt.h"
@@ -79,6 +83,38 @@ exempt_function(Oid function)
 	if (exempt_generation != catalog_generation)
 		load();
 	return exempt_functions != NIL && list_member_oid(exempt_functions, function);
+}
+
+/*
+ * Does a function look its names up where its caller cannot put any?  C code
+ * does not look names up that way.
+ */
+bool
+exempt_is_closed(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool		closed = false;
+	bool		isnull;
+	Datum		config;
+	Oid			language;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	language = ((Form_pg_proc) GETSTRUCT(tuple))->prolang;
+	closed = language == ClanguageId || language == INTERNALlanguageId;
+	config = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proconfig, &isnull);
+	if (!isnull)
+	{
+		Datum	   *settings;
+		int			n;
+
+		deconstruct_array(DatumGetArrayTypeP(config), TEXTOID, -1, false, TYPALIGN_INT,
+						  &settings, NULL, &n);
+		for (int i = 0; i < n; i++)
+			closed |= strncmp(TextDatumGetCString(settings[i]), "search_path=", 12) == 0;
+	}
+	ReleaseSysCache(tuple);
+	return closed;
 }
 
 static bool

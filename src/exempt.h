@@ -10,5 +10,6 @@
 
 extern void exempt_init(void);
 extern bool exempt_function(Oid function);
+extern bool exempt_is_closed(Oid function);
 
 #endif							/* PURPOSE_EXEMPT_H */

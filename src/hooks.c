@@ -31,6 +31,10 @@
 #include "ddl.h"
 #include "hooks.h"
 #include "planning.h"
+#include "session.h"
+
+/* REFRESH MATERIALIZED VIEW is at work. */
+static bool refreshing = false;
 
 static planner_hook_type prev_planner = NULL;
 static ExecutorStart_hook_type prev_executor_start = NULL;
@@ -44,6 +48,10 @@ plan(Query *query, const char *query_string, int cursor_options, ParamListInfo p
 {
 	PlannerGlobal *glob = planning_prepare(query, params);
 	PlannedStmt *stmt;
+
+	/* That a statement is freed from judgement is not carried to workers. */
+	if (session_in_exempt_function() || refreshing)
+		cursor_options &= ~CURSOR_OPT_PARALLEL_OK;
 
 	if (prev_planner)
 		stmt = prev_planner(query, query_string, cursor_options, params);
@@ -195,22 +203,26 @@ utility_concerns_us(const PlannedStmt *pstmt)
 }
 
 /*
- * Runs DECLARE ... WITH HOLD, during which the executor must know of it.
+ * Runs DECLARE ... WITH HOLD or REFRESH, during which executor and planner must
+ * know of it.
  */
 static void
-process_holdable(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
-				 ProcessUtilityContext context, ParamListInfo params,
-				 QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+process_flagged(bool holdable, PlannedStmt *pstmt, const char *query_string,
+				bool read_only_tree, ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
 {
-	bool		before = access_set_opening_holdable(true);
+	bool		was_holdable = access_set_opening_holdable(holdable);
+	bool		was_refreshing = refreshing;
 
+	refreshing = !holdable;
 	PG_TRY();
 	{
 		next_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
 	}
 	PG_FINALLY();
 	{
-		access_set_opening_holdable(before);
+		access_set_opening_holdable(was_holdable);
+		refreshing = was_refreshing;
 	}
 	PG_END_TRY();
 }
@@ -221,6 +233,7 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
 {
 	DdlState	state = {0};
+	bool		holdable;
 
 	if (!utility_concerns_us(pstmt))
 	{
@@ -241,9 +254,11 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 	}
 
 	ddl_before(pstmt, query_string, &state);
-	if (IsA(pstmt->utilityStmt, DeclareCursorStmt) &&
-		(((DeclareCursorStmt *) pstmt->utilityStmt)->options & CURSOR_OPT_HOLD) != 0)
-		process_holdable(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
+	holdable = IsA(pstmt->utilityStmt, DeclareCursorStmt) &&
+		(((DeclareCursorStmt *) pstmt->utilityStmt)->options & CURSOR_OPT_HOLD) != 0;
+	if (holdable || IsA(pstmt->utilityStmt, RefreshMatViewStmt))
+		process_flagged(holdable, pstmt, query_string, read_only_tree, context, params, env,
+						dest, qc);
 	else
 		next_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
 

@@ -48,7 +48,7 @@ mark_get(const RangeTblEntry *rte, Mark *mark)
 	const char *p;
 
 	mark->used = NULL;
-	if (rte->rtekind != RTE_RELATION || rte->ctename == NULL ||
+	if (rte->ctename == NULL ||
 		strncmp(rte->ctename, MARK_PREFIX, strlen(MARK_PREFIX)) != 0)
 		return false;
 	p = rte->ctename + strlen(MARK_PREFIX);

@@ -72,7 +72,7 @@ concerned_walker(Node *node, void *context)
 	{
 		RangeTblEntry *rte = (RangeTblEntry *) node;
 
-		return rte->rtekind == RTE_RELATION &&
+		return compat_is_relation(rte) &&
 			(is_statistics(rte->relid) || protection_find(rte->relid) != NULL);
 	}
 	if (IsA(node, Query))
@@ -261,6 +261,20 @@ inject(Query *query, Index varno, RangeTblEntry *rte, Node *rule, bool has_subli
 	query->hasSubLinks |= has_sublinks;
 }
 
+/*
+ * A labelled view, put in place of its name, leaves an entry behind that its
+ * permissions are checked by.  It is marked with what the query around asks of
+ * the view's columns.
+ */
+static void
+mark_view(ColumnUse *use, RangeTblEntry *rte)
+{
+	RangeTblEntry *entry = compat_view_entry(rte);
+
+	if (entry != NULL && protection_find(entry->relid) != NULL)
+		mark_set(entry, columns_used(use, rte));
+}
+
 static void
 apply_to_entry(Query *query, Index varno, ColumnUse *use)
 {
@@ -270,6 +284,8 @@ apply_to_entry(Query *query, Index varno, ColumnUse *use)
 	bool		has_rule = false;
 	Mark		mark;
 
+	if (rte->rtekind == RTE_SUBQUERY)
+		mark_view(use, rte);
 	if (rte->rtekind != RTE_RELATION || mark_get(rte, &mark))
 		return;
 	if (is_statistics(rte->relid))

@@ -178,6 +178,12 @@ session_leave_exempt(void)
 	current_valid = false;
 }
 
+bool
+session_in_exempt_function(void)
+{
+	return exempt_depth > 0;
+}
+
 /*
  * Returns the acting role: see the head of this file.
  */

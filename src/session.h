@@ -35,6 +35,7 @@ extern Oid	session_acting_role(void);
 extern const Session *session_current(void);
 extern void session_enter_exempt(void);
 extern void session_leave_exempt(void);
+extern bool session_in_exempt_function(void);
 extern uint64 session_stamp(void);
 extern void session_fill(Session *session, Oid role, const char *purpose,
 						 const char *justification);

@@ -15,6 +15,8 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -429,12 +431,17 @@ purpose_statistic_visible(PG_FUNCTION_ARGS)
 {
 	const Session *session = session_current();
 	const RelationPolicy *policy;
+	Oid			relid = PG_GETARG_OID(0);
 	AttrNumber	attno = PG_GETARG_INT16(1);
+	bool		is_index;
 	ListCell   *lc;
 
 	if (session->exempt)
 		PG_RETURN_BOOL(true);
-	policy = protection_find(PG_GETARG_OID(0));
+
+	/* An index on expressions has statistics made of any of the columns. */
+	is_index = get_rel_relkind(relid) == RELKIND_INDEX;
+	policy = protection_find(is_index ? IndexGetRelation(relid, true) : relid);
 	if (policy == NULL || policy->mode == MODE_OBSERVE)
 		PG_RETURN_BOOL(true);
 	if (policy->protection != NULL || policy->problem != NULL)
@@ -443,13 +450,13 @@ purpose_statistic_visible(PG_FUNCTION_ARGS)
 	{
 		const LabelledColumn *column = lfirst(lc);
 
-		if (column->attno == attno)
+		if (is_index || column->attno == attno)
 		{
 			DecisionRequest request = {.session = session, .labels = column->labels,
 			.label_broken = column->broken};
-			Decision	decision = decision_make(&request);
 
-			PG_RETURN_BOOL(decision.verdict == DECISION_ALLOW);
+			if (decision_make(&request).verdict != DECISION_ALLOW)
+				PG_RETURN_BOOL(false);
 		}
 	}
 	PG_RETURN_BOOL(true);

@@ -174,7 +174,7 @@ $sub->safe_psql('bound', 'DROP SUBSCRIPTION bound');
 # Between two databases with the extension
 # ---------------------------------------------------------------------------
 $sub->safe_psql('postgres', 'CREATE DATABASE mirror');
-$sub->safe_psql('mirror', 'CREATE EXTENSION pg_purpose');
+$sub->safe_psql('mirror', 'CREATE EXTENSION pg_purpose; CREATE ROLE regress_purpose_replicator');
 shop($sub, 'mirror');
 $sub->safe_psql('mirror', q{
 	TRUNCATE customers CASCADE;
