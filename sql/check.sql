@@ -211,7 +211,7 @@ CREATE ROLE regress_purpose_check_super SUPERUSER BYPASSRLS;
 CREATE ROLE regress_purpose_check_bypass BYPASSRLS;
 CREATE ROLE regress_purpose_check_repl REPLICATION;
 CREATE ROLE "regress_purpose_check_%files" IN ROLE pg_read_server_files, pg_execute_server_program;
-CREATE FUNCTION check_s.f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION check_s.f() RETURNS int LANGUAGE sql SET search_path = pg_catalog, pg_temp AS 'SELECT 1';
 SECURITY LABEL FOR purpose ON FUNCTION check_s.f() IS 'exempt';
 :found;
 :remedies \gexec

@@ -90,7 +90,8 @@ SELECT *, CASE
 		WHEN restricted AND flag <> 'despite restriction' THEN 'restricted'
 		WHEN model = 'none' THEN 'yes'
 		WHEN model = 'opt_in' THEN CASE WHEN state = 'given' THEN 'yes' ELSE state END
-		WHEN model = 'opt_out' THEN CASE WHEN state IN ('given', 'none', 'expired') THEN 'yes' ELSE state END
+		-- Consent that has lapsed lifted an objection for a time: it never permits.
+		WHEN model = 'opt_out' THEN CASE WHEN state IN ('given', 'none') THEN 'yes' ELSE state END
 	END AS answer
 FROM cell;
 CREATE TEMP TABLE words (answer text, reason text);

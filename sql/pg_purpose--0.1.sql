@@ -79,7 +79,7 @@ CREATE TABLE purpose.consent_state (
 );
 COMMENT ON TABLE purpose.consent_state IS 'The state in force for each subject and purpose; the empty purpose holds the restriction of processing (GDPR Art. 18)';
 
-CREATE TABLE purpose.consent_import (
+CREATE UNLOGGED TABLE purpose.consent_import (
 	subject_table regclass NOT NULL,
 	subject text NOT NULL,
 	purpose text NOT NULL,
@@ -194,12 +194,19 @@ AS 'MODULE_PATHNAME', 'purpose_declarations_changed';
 COMMENT ON FUNCTION purpose._declarations_changed() IS 'Tells every backend that purposes or grants changed';
 REVOKE ALL ON FUNCTION purpose._declarations_changed() FROM PUBLIC;
 
-CREATE TRIGGER declarations_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE
-	ON purpose.purpose_catalog FOR EACH STATEMENT EXECUTE FUNCTION purpose._declarations_changed();
+-- By row: logical replication fires no others.
+CREATE TRIGGER declarations_changed AFTER INSERT OR UPDATE OR DELETE
+	ON purpose.purpose_catalog FOR EACH ROW EXECUTE FUNCTION purpose._declarations_changed();
 ALTER TABLE purpose.purpose_catalog ENABLE ALWAYS TRIGGER declarations_changed;
-CREATE TRIGGER declarations_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE
-	ON purpose.purpose_grant FOR EACH STATEMENT EXECUTE FUNCTION purpose._declarations_changed();
+CREATE TRIGGER declarations_gone AFTER TRUNCATE
+	ON purpose.purpose_catalog FOR EACH STATEMENT EXECUTE FUNCTION purpose._declarations_changed();
+ALTER TABLE purpose.purpose_catalog ENABLE ALWAYS TRIGGER declarations_gone;
+CREATE TRIGGER declarations_changed AFTER INSERT OR UPDATE OR DELETE
+	ON purpose.purpose_grant FOR EACH ROW EXECUTE FUNCTION purpose._declarations_changed();
 ALTER TABLE purpose.purpose_grant ENABLE ALWAYS TRIGGER declarations_changed;
+CREATE TRIGGER declarations_gone AFTER TRUNCATE
+	ON purpose.purpose_grant FOR EACH STATEMENT EXECUTE FUNCTION purpose._declarations_changed();
+ALTER TABLE purpose.purpose_grant ENABLE ALWAYS TRIGGER declarations_gone;
 
 CREATE FUNCTION purpose._acting_role_name() RETURNS name
 LANGUAGE sql STABLE
@@ -820,6 +827,9 @@ AS $$
 DECLARE
 	dependent regclass;
 BEGIN
+	IF relation IS NULL THEN
+		RAISE EXCEPTION 'a relation must be given' USING ERRCODE = '22004';
+	END IF;
 	IF NOT EXISTS (SELECT FROM purpose._declared_tables d WHERE d.relation = unprotect.relation) THEN
 		RAISE EXCEPTION '% is not protected', relation USING ERRCODE = 'PU006',
 			HINT = 'SELECT * FROM purpose.protected_tables lists those that are.';

@@ -497,6 +497,47 @@ check_held_rows(QueryDesc *desc, uint64 stamp)
 }
 
 /*
+ * Does the statement change a relation whose values an error must not show?
+ * PostgreSQL itself keeps "Failing row contains" from those whom row-level
+ * security binds, but not from the table's owner.
+ */
+bool
+access_hides_details(const QueryDesc *desc)
+{
+	if (desc->operation == CMD_SELECT && !desc->plannedstmt->hasModifyingCTE)
+		return false;
+	return concerns_bound(desc->plannedstmt->rtable);
+}
+
+/*
+ * Goes on with the error at hand, without the detail if that shows a row.
+ * Must be called from PG_CATCH.
+ */
+void
+access_rethrow(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	switch (error->sqlerrcode)
+	{
+		case ERRCODE_NOT_NULL_VIOLATION:
+		case ERRCODE_CHECK_VIOLATION:
+		case ERRCODE_WITH_CHECK_OPTION_VIOLATION:
+		case ERRCODE_EXCLUSION_VIOLATION:
+			FlushErrorState();
+			error->detail = NULL;
+			error->detail_log = NULL;
+			ReThrowError(error);
+			break;
+		default:
+			FreeErrorData(error);
+	}
+	PG_RE_THROW();
+}
+
+/*
  * To be called at the end of each transaction.
  */
 void

@@ -8,6 +8,8 @@
 #include "executor/execdesc.h"
 #include "nodes/parsenodes.h"
 
+#include "compat.h"
+
 extern bool access_check_starting(List *rtable, List *perminfos, bool raise);
 extern bool access_check_relations(List *rtable, List *perminfos, bool raise);
 extern void access_statement_starts(QueryDesc *desc);
@@ -15,6 +17,8 @@ extern void access_statement_resumes(QueryDesc *desc);
 extern bool access_query_is_internal(const QueryDesc *desc);
 extern bool access_is_internal(void);
 extern bool access_set_internal(bool internal);
+extern bool access_hides_details(const QueryDesc *desc);
+compat_noreturn extern void access_rethrow(MemoryContext context);
 extern void access_transaction_ends(void);
 extern bool access_set_opening_holdable(bool opening);
 

@@ -389,6 +389,48 @@ remember_relation(DdlState *state, Oid relid)
 		state->relations = list_append_unique_oid(state->relations, relid);
 }
 
+/*
+ * Which subject keys print alike?  As purpose._key_class() says.
+ */
+static int
+key_class(Oid type)
+{
+	switch (getBaseType(type))
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+			return 1;
+		case UUIDOID:
+			return 2;
+		case TEXTOID:
+		case VARCHAROID:
+			return 3;
+		default:
+			return 0;
+	}
+}
+
+/*
+ * Refuses to change a subject key so that it prints otherwise: consents are
+ * recorded under what it prints.
+ */
+static void
+guard_key_type(Oid relid, const char *column, TypeName *name)
+{
+	char	   *user = follow_user_of_column(relid, column);
+	Oid			type = LookupTypeNameOid(NULL, name, true);
+	Oid			before = get_atttype(relid, get_attnum(relid, column));
+
+	if (user != NULL && OidIsValid(type) && OidIsValid(before) &&
+		key_class(type) != key_class(before))
+		ereport(ERROR,
+				(errcode(ERRCODE_PURPOSE_IN_USE),
+				 errmsg("cannot change column \"%s\" of relation \"%s\" to type %s: the protection of \"%s\" rests on it",
+						column, get_rel_name(relid), format_type_be(type), user),
+				 errhint("Take the protection away first with purpose.unprotect().")));
+}
+
 static bool
 is_labelled(Oid relid, const char *column)
 {
@@ -432,6 +474,8 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 	switch (cmd->subtype)
 	{
 		case AT_AlterColumnType:
+			if (policy != NULL)
+				guard_key_type(relid, cmd->name, castNode(ColumnDef, cmd->def)->typeName);
 			if (guarded)
 			{
 				ColumnDef  *def = castNode(ColumnDef, cmd->def);

@@ -96,12 +96,33 @@ executor_start(QueryDesc *desc, int eflags)
 }
 
 static void
-next_executor_run(COMPAT_EXECUTOR_RUN_ARGS)
+call_executor_run(COMPAT_EXECUTOR_RUN_ARGS)
 {
 	if (prev_executor_run)
 		prev_executor_run(COMPAT_EXECUTOR_RUN_CALL);
 	else
 		standard_ExecutorRun(COMPAT_EXECUTOR_RUN_CALL);
+}
+
+static void
+next_executor_run(COMPAT_EXECUTOR_RUN_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	if (!access_hides_details(queryDesc))
+	{
+		call_executor_run(COMPAT_EXECUTOR_RUN_CALL);
+		return;
+	}
+	PG_TRY();
+	{
+		call_executor_run(COMPAT_EXECUTOR_RUN_CALL);
+	}
+	PG_CATCH();
+	{
+		access_rethrow(context);
+	}
+	PG_END_TRY();
 }
 
 static void
