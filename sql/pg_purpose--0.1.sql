@@ -1373,13 +1373,10 @@ CREATE FUNCTION purpose._likely_user(relation regclass) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce(min(g.rolname) FILTER (WHERE NOT g.rolsuper), pg_get_userbyid(min(c.relowner)))::text
-	FROM pg_class c
-	LEFT JOIN LATERAL aclexplode(c.relacl) a ON a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
-	LEFT JOIN pg_roles g ON g.oid = a.grantee
-	WHERE c.oid = relation
+	-- Never a role that was merely granted SELECT: it may be a whole department's.
+	SELECT pg_get_userbyid(relowner)::text FROM pg_class WHERE oid = relation
 $$;
-COMMENT ON FUNCTION purpose._likely_user(regclass) IS 'A role that may read a table, its owner if no other: for whom a remedy grants a purpose';
+COMMENT ON FUNCTION purpose._likely_user(regclass) IS 'For whom a remedy grants a purpose: the table''s owner, until an officer decides who else';
 REVOKE ALL ON FUNCTION purpose._likely_user(regclass) FROM PUBLIC;
 
 CREATE FUNCTION purpose._check_library(OUT severity text, OUT object text, OUT problem text, OUT remedy text)

@@ -133,7 +133,7 @@ is(ask($notes, 'SET purpose.current = marketing; EXECUTE i'), '1', 'and then no 
 # Nothing can be declared on a standby.
 denied($standby, {}, q{SELECT purpose.withdraw_consent('customers', 4, 'analytics')}, '25006', 'a standby records no consent');
 denied($standby, {}, q{SECURITY LABEL FOR purpose ON COLUMN notes.note IS NULL}, '25006', 'and sets no label');
-denied($standby, {}, q{SELECT purpose.unprotect('items')}, '25006', 'and takes no protection away');
+denied($standby, {}, q{SELECT purpose.unprotect('items')}, '55000', 'and takes no protection away');
 allowed($standby, {}, q{SELECT count(*) > 0 FROM purpose.check()}, 't', 'but it can be checked');
 
 # Promoted, it goes on with all of it, in the sessions that are open, too.
