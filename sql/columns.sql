@@ -367,6 +367,35 @@ SECURITY LABEL FOR purpose ON DOMAIN mail IS NULL;
 SELECT outcome('regress_purpose_columns_app', 'columns_stats', 'SELECT plain, c, never_both FROM contacts') AS stats,
 	outcome('regress_purpose_columns_app', 'columns_mail', 'SELECT never_both FROM contacts') AS mail;
 
+-- A label of a child or partition only: its values are not to be had through
+-- the parent either; its siblings are as free as before.
+CREATE TABLE tree (id int, email text);
+CREATE TABLE branch () INHERITS (tree);
+CREATE TABLE lands (id int, email text) PARTITION BY LIST (id);
+CREATE TABLE land1 PARTITION OF lands FOR VALUES IN (1);
+CREATE TABLE land2 PARTITION OF lands DEFAULT;
+INSERT INTO tree VALUES (1, 'tree@x');
+INSERT INTO branch VALUES (2, 'branch@x');
+INSERT INTO lands VALUES (1, 'one@x'), (2, 'two@x');
+ALTER TABLE tree OWNER TO regress_purpose_columns_owner;
+ALTER TABLE branch OWNER TO regress_purpose_columns_owner;
+ALTER TABLE lands OWNER TO regress_purpose_columns_owner;
+ALTER TABLE land1 OWNER TO regress_purpose_columns_owner;
+ALTER TABLE land2 OWNER TO regress_purpose_columns_owner;
+GRANT SELECT ON tree, branch, lands, land1, land2
+	TO regress_purpose_columns_app, regress_purpose_columns_bypass;
+SELECT purpose.label_column('branch', 'email', 'for columns_mail');
+SELECT purpose.label_column('land1', 'email', 'for columns_mail');
+TRUNCATE probes;
+INSERT INTO probes (topic, statement)
+SELECT 'children', format('SELECT %s FROM %s', c, t)
+FROM unnest('{tree,branch,lands,land1,land2}'::text[]) WITH ORDINALITY AS a (t, i), unnest('{email,id}'::text[]) c
+ORDER BY i, c;
+\pset format unaligned
+SELECT "app stats", "app none", "owner stats", "owner mail", bypass, super, "app mail", statement
+FROM outcomes ORDER BY no;
+\pset format aligned
+
 -- Straight from a client, with what it is told.
 \set VERBOSITY terse
 SET ROLE regress_purpose_columns_app;

@@ -57,7 +57,7 @@ SET purpose.current = 'copy_stats';
 COPY people TO stdout;
 COPY people (email) TO stdout;
 COPY (SELECT domain FROM people) TO stdout;	-- generated from it
-COPY people (id, twice, name) TO stdout;
+COPY people (id, name) TO stdout;
 COPY (SELECT email FROM people) TO stdout;
 COPY (SELECT id FROM people WHERE email = 'ann@x') TO stdout;
 COPY (TABLE people_view) TO stdout;

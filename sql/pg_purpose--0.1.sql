@@ -525,8 +525,16 @@ COMMENT ON FUNCTION purpose._tree(regclass) IS 'A table and everything that inhe
 CREATE FUNCTION purpose._floor_sync_tree(relation regclass, force boolean DEFAULT false) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT purpose._floor_sync(t, force) FROM purpose._tree(relation) t $$;
-COMMENT ON FUNCTION purpose._floor_sync_tree(regclass, boolean) IS '_floor_sync for a table and everything that inherits from it';
+AS $$
+	WITH RECURSIVE up AS (
+		SELECT relation::oid AS oid
+		UNION
+		SELECT i.inhparent FROM pg_inherits i JOIN up ON i.inhrelid = up.oid
+	)
+	SELECT purpose._floor_sync(t, force)
+	FROM (SELECT t FROM purpose._tree(relation) t UNION SELECT oid FROM up) s(t)
+$$;
+COMMENT ON FUNCTION purpose._floor_sync_tree(regclass, boolean) IS '_floor_sync for a table, everything that inherits from it, and everything that it inherits from';
 REVOKE ALL ON FUNCTION purpose._floor_sync_tree(regclass, boolean) FROM PUBLIC;
 
 CREATE FUNCTION purpose._floor_restrict(relation regclass) RETURNS void
@@ -1030,7 +1038,8 @@ BEGIN
 				SET search_path = pg_catalog, pg_temp AS %L', f.name, args, 'SELECT ' || call);
 			args := regexp_replace(args, ' DEFAULT NULL', '', 'g');
 			EXECUTE format('COMMENT ON FUNCTION purpose.%I(%s) IS %L', f.name, args,
-				f.what || '. Returns the event''s number. Errors PU002, PU006, PU009');
+				f.what || '. Returns the event''s number. Errors '
+				|| CASE WHEN f.for_purpose THEN 'PU002, PU006, PU009' ELSE 'PU006' END);
 			EXECUTE format('REVOKE ALL ON FUNCTION purpose.%I(%s) FROM PUBLIC', f.name, args);
 		END LOOP;
 	END LOOP;

@@ -36,9 +36,12 @@
 #include "nodes/nodeFuncs.h"
 #include "utils/acl.h"
 #include "utils/array.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 
 #include "access.h"
 #include "catalog.h"
@@ -214,9 +217,30 @@ query_is_referential(const QueryDesc *desc)
 }
 
 /*
+ * Does the effective user own all relations of the query that anything is
+ * declared about?
+ */
+static bool
+owns_declared_relations(const QueryDesc *desc)
+{
+	ListCell   *lc;
+
+	foreach(lc, desc->plannedstmt->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->rtekind == RTE_RELATION && protection_find(rte->relid) != NULL &&
+			!compat_is_owner(rte->relid, GetUserId()))
+			return false;
+	}
+	return true;
+}
+
+/*
  * Is this a query of PostgreSQL's own, to be freed from judgement?  A foreign
- * key's, or that of a materialised view which an exempt role refreshes (it
- * runs as the view's owner; what it calls is judged as that owner's doing).
+ * key's, or that of a materialised view which an exempt role refreshes over
+ * tables of the view's owner (as whom it runs; what it calls is judged as that
+ * owner's doing).
  */
 bool
 access_query_is_internal(const QueryDesc *desc)
@@ -224,7 +248,7 @@ access_query_is_internal(const QueryDesc *desc)
 	if (catalog_oids() == NULL || !protection_any())
 		return false;
 	if (desc->dest != NULL && desc->dest->mydest == DestTransientRel)
-		return has_bypassrls_privilege(GetOuterUserId());
+		return has_bypassrls_privilege(GetOuterUserId()) && owns_declared_relations(desc);
 	return query_is_referential(desc);
 }
 
@@ -270,6 +294,21 @@ check_relation(RangeTblEntry *rte, const RelationUse *use, const RelationPolicy 
 	request.protection_broken = policy->problem != NULL;
 	if ((protected || writes) && !judge(&request, policy->relid, 0, raise))
 		return false;
+
+	/*
+	 * Who sets row_security to off, as pg_dump does, wants all rows or an
+	 * error.
+	 */
+	if (protected && is_table && sees_rows && !row_security && policy->mode == MODE_ENFORCE)
+	{
+		if (raise)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("query would be affected by the row rule of relation \"%s\"",
+							get_rel_name(policy->relid)),
+					 errhint("Dump as a superuser, or as a role with BYPASSRLS.")));
+		return false;
+	}
 
 	foreach(lc, policy->columns)
 	{
@@ -484,8 +523,8 @@ check_held_rows(QueryDesc *desc, uint64 stamp)
 		running = hash_create("pg_purpose running queries", 16, &ctl, HASH_ELEM | HASH_BLOBS);
 	}
 	entry = hash_search(running, &desc, HASH_ENTER, &found);
-	if (found && desc->already_executed &&
-		(entry->stamp != stamp || entry->declarations != catalog_generation) &&
+	if (desc->already_executed &&
+		(!found || entry->stamp != stamp || entry->declarations != catalog_generation) &&
 		holds_rows_back(desc->planstate, NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_PURPOSE_DENIED),

@@ -401,7 +401,7 @@ analyze_query(ColumnUse *use, Query *query, bool prunable)
 }
 
 /*
- * Does any query of the tree lock rows or change them?
+ * Does any query of the tree lock rows or change existing ones?
  */
 static bool
 locks_walker(Node *node, void *context)
@@ -412,7 +412,8 @@ locks_walker(Node *node, void *context)
 	{
 		Query	   *query = (Query *) node;
 
-		return query->rowMarks != NIL || query->commandType != CMD_SELECT ||
+		return query->rowMarks != NIL ||
+			(query->commandType != CMD_SELECT && query->commandType != CMD_INSERT) ||
 			query_tree_walker(query, locks_walker, context, 0);
 	}
 	return expression_tree_walker(node, locks_walker, context);

@@ -75,12 +75,25 @@ copy_to_as_query(PlannedStmt *pstmt)
 	rel = table_openrv_extended(stmt->relation, AccessShareLock, true);
 	if (rel == NULL)
 		return pstmt;
-	if (rel->rd_rel->relkind != RELKIND_RELATION ||
-		protection_find(RelationGetRelid(rel)) == NULL)
+	if (protection_find(RelationGetRelid(rel)) == NULL)
 	{
 		table_close(rel, NoLock);
 		return pstmt;
 	}
+	/* Our floor would make this an empty COPY (SELECT ... FROM ONLY ...). */
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot copy from partitioned table \"%s\"", RelationGetRelationName(rel)),
+				 errhint("Try the COPY (SELECT ...) TO variant.")));
+	if (rel->rd_rel->relkind != RELKIND_RELATION)
+	{
+		table_close(rel, NoLock);
+		return pstmt;
+	}
+
+	/* Raises what PostgreSQL has against the list of columns. */
+	(void) CopyGetAttnums(RelationGetDescr(rel), rel, stmt->attlist);
 
 	if (stmt->attlist != NIL)
 	{

@@ -35,6 +35,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/policy.h"
+#include "commands/prepare.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -280,12 +281,31 @@ guard_new_column(Constraint *con, Oid relid)
 }
 
 /*
+ * Has the relation a check of that name?  A child's of the same name is the
+ * same: PostgreSQL merges them only then.
+ */
+static bool
+has_check(Oid relid, const char *name)
+{
+	Relation	rel = OidIsValid(relid) ? relation_open(relid, AccessShareLock) : NULL;
+	bool		result = false;
+
+	if (rel == NULL)
+		return false;
+	for (int i = 0; rel->rd_att->constr != NULL && i < rel->rd_att->constr->num_check; i++)
+		result |= strcmp(rel->rd_att->constr->check[i].ccname, name) == 0;
+	relation_close(rel, AccessShareLock);
+	return result;
+}
+
+/*
  * Refuses to put a table under a guarded one, or a guarded one under another,
  * if the owner's code is attached to it already: it would see rows that come
- * by the parent, or decide where they go.
+ * by the parent, or decide where they go.  What is the parent's own, cloned,
+ * is no new code.
  */
 static void
-guard_existing_code(Oid relid, Oid guarded)
+guard_existing_code(Oid relid, Oid parent, Oid guarded)
 {
 	Relation	rel;
 	bool		untrusted = false;
@@ -298,21 +318,30 @@ guard_existing_code(Oid relid, Oid guarded)
 	{
 		Trigger    *trigger = &rel->trigdesc->triggers[i];
 
-		untrusted |= !trigger->tgisinternal && !function_is_trusted(trigger->tgfoid);
+		untrusted |= !trigger->tgisinternal && !trigger->tgisclone &&
+			!function_is_trusted(trigger->tgfoid);
 	}
 	for (int i = 0; rel->rd_att->constr != NULL && i < rel->rd_att->constr->num_check; i++)
-		untrusted |= untrusted_walker(stringToNode(rel->rd_att->constr->check[i].ccbin), NULL);
+	{
+		ConstrCheck *check = &rel->rd_att->constr->check[i];
+
+		untrusted |= !has_check(parent, check->ccname) &&
+			untrusted_walker(stringToNode(check->ccbin), NULL);
+	}
 	for (int i = 0; i < rel->rd_att->natts; i++)
 	{
-		if (TupleDescAttr(rel->rd_att, i)->attgenerated != '\0')
+		Form_pg_attribute att = TupleDescAttr(rel->rd_att, i);
+
+		if (att->attgenerated != '\0' && att->attinhcount == 0)
 			untrusted |= untrusted_walker(build_column_default(rel, i + 1), NULL);
 	}
 	foreach(lc, RelationGetIndexList(rel))
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		untrusted |= untrusted_walker((Node *) RelationGetIndexExpressions(index), NULL) ||
-			untrusted_walker((Node *) RelationGetIndexPredicate(index), NULL);
+		untrusted |= !index->rd_rel->relispartition &&
+			(untrusted_walker((Node *) RelationGetIndexExpressions(index), NULL) ||
+			 untrusted_walker((Node *) RelationGetIndexPredicate(index), NULL));
 		index_close(index, AccessShareLock);
 	}
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
@@ -331,10 +360,11 @@ is_guarded(Oid relid)
 }
 
 /*
- * Guards ATTACH PARTITION and INHERIT.
+ * Guards CREATE ... PARTITION OF or INHERITS, ATTACH PARTITION and INHERIT.  A
+ * table that is only created brings no rows under its parent.
  */
 static void
-guard_inheritance(Oid parent, Oid child)
+guard_inheritance(Oid parent, Oid child, bool created)
 {
 	ListCell   *lc;
 
@@ -343,13 +373,13 @@ guard_inheritance(Oid parent, Oid child)
 	if (is_guarded(parent))
 	{
 		foreach(lc, find_all_inheritors(child, AccessShareLock, NULL))
-			guard_existing_code(lfirst_oid(lc), parent);
+			guard_existing_code(lfirst_oid(lc), parent, parent);
 	}
-	if (is_guarded(child))
+	if (!created && is_guarded(child))
 	{
-		guard_existing_code(parent, child);
+		guard_existing_code(parent, InvalidOid, child);
 		foreach(lc, protection_ancestors(parent))
-			guard_existing_code(lfirst_oid(lc), child);
+			guard_existing_code(lfirst_oid(lc), InvalidOid, child);
 	}
 }
 
@@ -520,11 +550,12 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 			break;
 		case AT_AttachPartition:
 			child = RangeVarGetRelid(castNode(PartitionCmd, cmd->def)->name, NoLock, true);
-			guard_inheritance(relid, child);
+			guard_inheritance(relid, child, false);
 			remember_relation(state, child);
 			break;
 		case AT_AddInherit:
-			guard_inheritance(RangeVarGetRelid(castNode(RangeVar, cmd->def), NoLock, true), relid);
+			guard_inheritance(RangeVarGetRelid(castNode(RangeVar, cmd->def), NoLock, true), relid,
+							  false);
 			remember_relation(state, relid);
 			break;
 		case AT_DropInherit:
@@ -793,16 +824,32 @@ before_create_function(CreateFunctionStmt *stmt)
 static void
 before_create_table_as(CreateTableAsStmt *stmt, DdlState *state)
 {
-	List	   *rewritten;
+	List	   *rewritten = NIL;
+	Query	   *query;
+	Oid			namespace;
 	ListCell   *lc;
 
-	if (!IsA(stmt->query, Query) || ((Query *) stmt->query)->commandType != CMD_SELECT)
+	if (!IsA(stmt->query, Query))
 		return;
-	rewritten = pg_rewrite_query(copyObject((Query *) stmt->query));
+	query = (Query *) stmt->query;
+	namespace = RangeVarGetCreationNamespace(stmt->into->rel);
+	if (stmt->if_not_exists && OidIsValid(get_relname_relid(stmt->into->rel->relname, namespace)))
+		return;
+	if (query->commandType == CMD_SELECT)
+		rewritten = pg_rewrite_query(copyObject(query));
+	else if (query->commandType == CMD_UTILITY && IsA(query->utilityStmt, ExecuteStmt))
+	{
+		PreparedStatement *prepared =
+		FetchPreparedStatement(((ExecuteStmt *) query->utilityStmt)->name, false);
+
+		if (prepared != NULL)
+			rewritten = copyObject(prepared->plansource->query_list);
+	}
 	foreach(lc, rewritten)
 	{
-		Query	   *query = lfirst_node(Query, lc);
-
+		query = lfirst_node(Query, lc);
+		if (query->commandType != CMD_SELECT)
+			continue;
 		state->launders = list_concat(state->launders, rows_labelled_columns(query));
 	}
 	state->launder_target = pstrdup(stmt->into->rel->relname);
@@ -915,7 +962,7 @@ after_create_table(CreateStmt *stmt, DdlState *state)
 	ListCell   *lc;
 
 	foreach(lc, stmt->inhRelations)
-		guard_inheritance(RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock, true), relid);
+		guard_inheritance(RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock, true), relid, true);
 	remember_relation(state, relid);
 }
 

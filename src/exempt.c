@@ -29,6 +29,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/varlena.h"
 
 #include "catalog.h"
 #include "exempt.h"
@@ -86,6 +87,31 @@ exempt_function(Oid function)
 }
 
 /*
+ * Is this a search_path in which a caller cannot put anything in front?  The
+ * schema of temporary objects is searched first unless it is named.
+ */
+static bool
+path_is_closed(const char *value)
+{
+	List	   *names;
+	ListCell   *lc;
+	bool		names_temp = false;
+
+	if (!SplitIdentifierString(pstrdup(value), ',', &names))
+		return false;
+	foreach(lc, names)
+	{
+		const char *name = lfirst(lc);
+
+		if (strcmp(name, "$user") == 0)
+			return false;
+		if (strcmp(name, "pg_temp") == 0)
+			names_temp = foreach_current_index(lc) > 0;
+	}
+	return names_temp;
+}
+
+/*
  * Does a function look its names up where its caller cannot put any?  C code
  * does not look names up that way.
  */
@@ -105,13 +131,19 @@ exempt_is_closed(Oid function)
 	config = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_proconfig, &isnull);
 	if (!isnull)
 	{
+		const char *prefix = "search_path=";
 		Datum	   *settings;
 		int			n;
 
 		deconstruct_array(DatumGetArrayTypeP(config), TEXTOID, -1, false, TYPALIGN_INT,
 						  &settings, NULL, &n);
 		for (int i = 0; i < n; i++)
-			closed |= strncmp(TextDatumGetCString(settings[i]), "search_path=", 12) == 0;
+		{
+			char	   *setting = TextDatumGetCString(settings[i]);
+
+			if (strncmp(setting, prefix, strlen(prefix)) == 0)
+				closed |= path_is_closed(setting + strlen(prefix));
+		}
 	}
 	ReleaseSysCache(tuple);
 	return closed;

@@ -25,6 +25,7 @@
 
 #include "catalog.h"
 #include "floor.h"
+#include "protection.h"
 
 bool
 floor_is_policy(const char *name)
@@ -52,9 +53,11 @@ function(const char *name, int nargs, const Oid *argtypes)
 void
 floor_sync(Oid relid)
 {
+	List	   *tables = find_all_inheritors(relid, AccessShareLock, NULL);
 	ListCell   *lc;
 
-	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
+	/* A parent of a protected table is closed as well: protection.c. */
+	foreach(lc, list_concat_unique_oid(tables, protection_ancestors(relid)))
 	{
 		Oid			argtypes[2] = {REGCLASSOID, BOOLOID};
 

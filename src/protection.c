@@ -135,40 +135,38 @@ protection_any(void)
 }
 
 /*
- * Returns what the relation is a partition or inheritance child of, nearest
- * first, without duplicates.
+ * Returns what the relation is directly a partition or inheritance child of.
+ */
+static List *
+parents(Oid relid)
+{
+	List	   *result = NIL;
+	Relation	rel = table_open(InheritsRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		result = lappend_oid(result, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+/*
+ * Returns all that the relation is a partition or inheritance child of,
+ * nearest first, without duplicates.
  */
 List *
 protection_ancestors(Oid relid)
 {
-	List	   *result = NIL;
-	List	   *todo = list_make1_oid(relid);
-	Relation	rel = table_open(InheritsRelationId, AccessShareLock);
+	List	   *result = parents(relid);
 
-	while (todo != NIL)
-	{
-		Oid			child = linitial_oid(todo);
-		ScanKeyData key;
-		SysScanDesc scan;
-		HeapTuple	tuple;
-
-		todo = list_delete_first(todo);
-		ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
-					ObjectIdGetDatum(child));
-		scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
-		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		{
-			Oid			parent = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent;
-
-			if (!list_member_oid(result, parent))
-			{
-				result = lappend_oid(result, parent);
-				todo = lappend_oid(todo, parent);
-			}
-		}
-		systable_endscan(scan);
-	}
-	table_close(rel, AccessShareLock);
+	for (int i = 0; i < list_length(result); i++)
+		result = list_concat_unique_oid(result, parents(list_nth_oid(result, i)));
 	return result;
 }
 
@@ -476,23 +474,62 @@ resolve_declaration(RelationPolicy *policy, const Declaration *d, Oid declared_o
 }
 
 /*
- * Finds the nearest declaration for the rows of the relation.
+ * Brings a declaration that is inherited from `ancestor` into a form that says
+ * the same of the child: a subject table's key names that table's subjects.
+ */
+static char *
+inherited_form(const char *text, Oid ancestor)
+{
+	char	   *problem;
+	Declaration *d = declaration_parse(text, &problem);
+
+	if (d != NULL && d->target_table == NULL)
+	{
+		d->target_schema = get_namespace_name(get_rel_namespace(ancestor));
+		d->target_table = get_rel_name(ancestor);
+	}
+	return d != NULL ? declaration_deparse(d) : pstrdup(text);
+}
+
+/*
+ * Finds the nearest declaration for the rows of the relation.  Parents of the
+ * same distance must declare the same.
  */
 static void
-build_protection(RelationPolicy *policy, const List *ancestors)
+build_protection(RelationPolicy *policy)
 {
-	Oid			declared_on = policy->relid;
-	char	   *text = security_label(RelationRelationId, policy->relid, 0);
-	char	   *problem;
+	List	   *level = list_make1_oid(policy->relid);
+	List	   *seen = NIL;
+	Oid			declared_on = InvalidOid;
+	char	   *text = NULL;
+	char	   *problem = NULL;
+	bool		differ = false;
 	Declaration *d;
 	ListCell   *lc;
 
-	foreach(lc, ancestors)
+	while (text == NULL && level != NIL)
 	{
-		if (text != NULL)
-			break;
-		declared_on = lfirst_oid(lc);
-		text = security_label(RelationRelationId, declared_on, 0);
+		List	   *next = NIL;
+
+		foreach(lc, level)
+		{
+			Oid			relid = lfirst_oid(lc);
+			char	   *own = security_label(RelationRelationId, relid, 0);
+
+			seen = list_append_unique_oid(seen, relid);
+			next = list_concat_unique_oid(next, parents(relid));
+			if (own == NULL)
+				continue;
+			if (text == NULL)
+			{
+				text = own;
+				declared_on = relid;
+			}
+			else if (strcmp(inherited_form(own, relid),
+							inherited_form(text, declared_on)) != 0)
+				differ = true;
+		}
+		level = list_difference_oid(next, seen);
 	}
 	if (text == NULL)
 		return;
@@ -502,8 +539,11 @@ build_protection(RelationPolicy *policy, const List *ancestors)
 	if (d != NULL)
 	{
 		policy->mode = d->mode;
-		problem = resolve_declaration(policy, d, declared_on);
+		problem = differ ? "its parents are protected in different ways" :
+			resolve_declaration(policy, d, declared_on);
 	}
+	if (differ)
+		policy->mode = MODE_ENFORCE;
 	policy->problem = problem;
 }
 
@@ -571,7 +611,7 @@ build(RelationPolicy *policy)
 	}
 
 	ancestors = protection_ancestors(policy->relid);
-	build_protection(policy, ancestors);
+	build_protection(policy);
 
 	add_column_labels(policy, policy->relid);
 	foreach(lc, ancestors)

@@ -8,7 +8,9 @@
  * code of privileged owners serves its caller under the caller's purpose.  The
  * exception is maintenance: where PostgreSQL runs an owner's code on behalf of
  * somebody else (ANALYZE, REINDEX, REFRESH by a superuser), in a
- * security-restricted operation, that owner acts.
+ * security-restricted operation, that owner acts.  A SECURITY DEFINER function
+ * called there serves neither: it must not lend the owner the rights of the
+ * maintaining superuser, so an exempt role has no purpose there.
  *
  * The result is kept until the role, a setting, a declaration or a role
  * membership changes.
@@ -30,6 +32,7 @@
 
 static Session current;
 static bool current_valid = false;
+static bool current_lent;
 static uint64 current_guc_generation;
 static uint64 current_catalog_generation;
 static uint64 current_role_generation;
@@ -185,12 +188,22 @@ session_in_exempt_function(void)
 }
 
 /*
+ * Is this a SECURITY DEFINER function inside a security-restricted operation?
+ */
+static bool
+in_lent_code(void)
+{
+	return InSecurityRestrictedOperation() && InLocalUserIdChange();
+}
+
+/*
  * Returns the acting role: see the head of this file.
  */
 Oid
 session_acting_role(void)
 {
-	return InSecurityRestrictedOperation() ? GetUserId() : GetOuterUserId();
+	return InSecurityRestrictedOperation() && !InLocalUserIdChange() ?
+		GetUserId() : GetOuterUserId();
 }
 
 /*
@@ -201,8 +214,9 @@ const Session *
 session_current(void)
 {
 	Oid			role = session_acting_role();
+	bool		lent = in_lent_code();
 
-	if (current_valid && current.role == role &&
+	if (current_valid && current_lent == lent && current.role == role &&
 		current_guc_generation == guc_generation &&
 		current_catalog_generation == catalog_generation &&
 		current_role_generation == role_generation)
@@ -218,7 +232,14 @@ session_current(void)
 	current_role_generation = role_generation;
 	session_fill(&current, role, guc_purpose_current,
 				 guc_purpose_justification ? guc_purpose_justification : "");
+	if (lent && current.exempt)
+	{
+		current.exempt = false;
+		current.status = PURPOSE_UNSET;
+		current.purpose[0] = '\0';
+	}
 	current.exempt |= exempt_depth > 0;
+	current_lent = lent;
 	current_valid = true;
 	stamp++;
 	return &current;

@@ -272,6 +272,10 @@ sub same_lines
 	return pass($name) if $got eq $expected;
 	$got{$_} = 1 foreach split /\n/, $got;
 	$expected{$_} = 1 foreach split /\n/, $expected;
+	my @got = split /\n/, $got;
+	my @expected = split /\n/, $expected;
+	my ($i) = grep { ($got[$_] // '') ne ($expected[$_] // '') } 0 .. ($#got > $#expected ? $#got : $#expected);
+	diag("first difference, in line $i: " . ($got[$i] // 'the end')) if defined $i;
 	diag("missing:    $_") foreach grep { !$got{$_} } split /\n/, $expected;
 	diag("unexpected: $_") foreach grep { !$expected{$_} } split /\n/, $got;
 	return fail($name);
