@@ -17,8 +17,6 @@
 --
 CREATE ROLE regress_purpose_attacks_app;
 CREATE ROLE regress_purpose_attacks_owner;
-CREATE ROLE regress_purpose_attacks_officer;
-SELECT purpose.appoint_officer('regress_purpose_attacks_officer');
 SELECT purpose.create_purpose('attacks_bill', basis => 'contract');
 SELECT purpose.create_purpose('attacks_mail', basis => 'consent');
 SELECT purpose.grant_purpose(p, r)
@@ -582,8 +580,7 @@ FROM (VALUES
 RESET ROLE;
 RESET search_path;
 SET client_min_messages = warning;
-SELECT purpose.dismiss_officer('regress_purpose_attacks_officer');
 DROP TABLE plain;
 DROP SCHEMA regress_purpose_attacks, regress_purpose_attacks_own CASCADE;
 SELECT purpose.drop_purpose(p) FROM unnest('{attacks_bill,attacks_mail}'::text[]) p;
-DROP ROLE regress_purpose_attacks_app, regress_purpose_attacks_owner, regress_purpose_attacks_officer;
+DROP ROLE regress_purpose_attacks_app, regress_purpose_attacks_owner;

@@ -135,11 +135,18 @@ CREATE TABLE mine (id int);
 ALTER TABLE mine ENABLE ROW LEVEL SECURITY;
 ALTER TABLE mine DISABLE ROW LEVEL SECURITY;
 \set VERBOSITY default
--- A policy with the floor's name, made before there is one, is no floor.
-CREATE POLICY purpose_floor ON mine USING (true);
-CREATE POLICY purpose_floor_woken ON mine USING (true);
+-- A policy with the floor's name is no floor: it is refused or replaced.
+DO $$ BEGIN
+	CREATE POLICY purpose_floor ON mine USING (true);
+	CREATE POLICY purpose_floor_woken ON mine USING (true);
+EXCEPTION WHEN OTHERS THEN NULL;
+END $$;
 RESET ROLE;
-SELECT polname, pg_get_expr(polqual, polrelid) AS using FROM pg_policy WHERE polrelid = 'mine'::regclass;
+SELECT purpose.protect('mine', subject => 'id', of => 'customers', force => true);
+SELECT polname, polpermissive, pg_get_expr(polqual, polrelid) LIKE 'purpose.\_loaded(%' AS is_floor
+FROM pg_policy WHERE polrelid = 'mine'::regclass;
+SELECT purpose.unprotect('mine');
+SELECT * FROM flags('mine');
 
 --
 -- Row-level security that the owner begins to use on a protected table: his
@@ -159,7 +166,6 @@ SELECT * FROM seen('bare');
 -- COPY FROM, which PostgreSQL refuses where row-level security binds: our
 -- floor alone is no reason to, the table's own policies are as before.
 --
-SELECT purpose.protect('mine', subject => 'id', of => 'customers', force => true);
 SET ROLE regress_purpose_floor_app;
 SET purpose.current = 'floor_consent';
 BEGIN;
