@@ -582,5 +582,6 @@ RESET search_path;
 SET client_min_messages = warning;
 DROP TABLE plain;
 DROP SCHEMA regress_purpose_attacks, regress_purpose_attacks_own CASCADE;
+DELETE FROM purpose.consent_state WHERE subject_table::oid NOT IN (SELECT oid FROM pg_class);
 SELECT purpose.drop_purpose(p) FROM unnest('{attacks_bill,attacks_mail}'::text[]) p;
 DROP ROLE regress_purpose_attacks_app, regress_purpose_attacks_owner;

@@ -110,6 +110,11 @@ LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'purpose_loaded';
 COMMENT ON FUNCTION purpose._loaded() IS 'Is the library preloaded?';
 
+CREATE FUNCTION purpose._unbound() RETURNS boolean
+LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'purpose_unbound';
+COMMENT ON FUNCTION purpose._unbound() IS 'Is the session, or the query, free from judgement? The row rule of tables that lead to their subject asks this';
+
 CREATE FUNCTION purpose._loaded(relation regclass) RETURNS boolean
 LANGUAGE c STABLE STRICT LEAKPROOF PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'purpose_loaded_for';
@@ -119,6 +124,11 @@ CREATE FUNCTION purpose._visible(relation oid, VARIADIC key "any") RETURNS boole
 LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE COST 10
 AS 'MODULE_PATHNAME', 'purpose_visible';
 COMMENT ON FUNCTION purpose._visible(oid, "any") IS 'The row rule that the planner puts into queries. Errors PU001 to PU004, PU006';
+
+CREATE FUNCTION purpose._visible(relation oid) RETURNS boolean
+LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'purpose_visible';
+COMMENT ON FUNCTION purpose._visible(oid) IS 'The same for a row that leads to no subject: its parent is not there';
 
 CREATE FUNCTION purpose._statistic_visible(relation oid, attnum int2) RETURNS boolean
 LANGUAGE c STABLE STRICT LEAKPROOF PARALLEL SAFE
@@ -480,7 +490,8 @@ BEGIN
 	END IF;
 	floor_wanted := state.mode = 'enforce';
 	SELECT polname, polpermissive INTO existing FROM pg_policy
-		WHERE polrelid = relation AND polname IN ('purpose_floor', 'purpose_floor_woken');
+		WHERE polrelid = relation AND polname IN ('purpose_floor', 'purpose_floor_woken')
+		AND pg_get_expr(polqual, polrelid) LIKE '%purpose.\_loaded(%';
 	IF found AND coalesce(floor_wanted, false) THEN
 		IF NOT c.relrowsecurity THEN
 			EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', relation);
@@ -491,6 +502,9 @@ BEGIN
 			EXECUTE format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY', relation);
 		END IF;
 	ELSIF coalesce(floor_wanted, false) THEN
+		-- A policy that took our name before we came.
+		EXECUTE (SELECT coalesce(string_agg(format('DROP POLICY %I ON %s', polname, relation), '; '), 'SELECT 1')
+				 FROM pg_policy WHERE polrelid = relation AND polname IN ('purpose_floor', 'purpose_floor_woken'));
 		foreign_policies := EXISTS (SELECT FROM pg_policy WHERE polrelid = relation);
 		IF c.relrowsecurity THEN
 			EXECUTE format('CREATE POLICY purpose_floor ON %s AS RESTRICTIVE USING (purpose._loaded(%L::regclass)) WITH CHECK (true)', relation, relation);

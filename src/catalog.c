@@ -90,7 +90,8 @@ fill_oids(Oid schema)
 	oids.consent_state = get_relname_relid("consent_state", schema);
 	oids.consent_state_pkey = get_relname_relid("consent_state_pkey", schema);
 	oids.fn_visible = lookup_function("_visible", 2, visible_args);
-	oids.fn_loaded = lookup_function("_loaded", 0, NULL);
+	oids.fn_orphan = lookup_function("_visible", 1, visible_args);
+	oids.fn_unbound = lookup_function("_unbound", 0, NULL);
 	oids.fn_statistic_visible = lookup_function("_statistic_visible", 2, statistic_args);
 	oids.fn_ext_statistic_visible = lookup_function("_statistic_visible", 1, statistic_args);
 	oids.fn_label_column = lookup_function("label_column", 3, label_args);
@@ -100,7 +101,8 @@ fill_oids(Oid schema)
 		OidIsValid(oids.consent_state) &&
 		OidIsValid(oids.consent_state_pkey) &&
 		OidIsValid(oids.fn_visible) &&
-		OidIsValid(oids.fn_loaded) &&
+		OidIsValid(oids.fn_orphan) &&
+		OidIsValid(oids.fn_unbound) &&
 		OidIsValid(oids.fn_statistic_visible) &&
 		OidIsValid(oids.fn_ext_statistic_visible) &&
 		OidIsValid(oids.fn_label_column);

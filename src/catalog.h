@@ -39,7 +39,8 @@ typedef struct CatalogOids
 	Oid			consent_state;
 	Oid			consent_state_pkey;
 	Oid			fn_visible;		/* purpose._visible(oid, VARIADIC "any") */
-	Oid			fn_loaded;		/* purpose._loaded() */
+	Oid			fn_orphan;		/* purpose._visible(oid) */
+	Oid			fn_unbound;		/* purpose._unbound() */
 	Oid			fn_statistic_visible;	/* purpose._statistic_visible(oid,
 										 * int2) */
 	Oid			fn_ext_statistic_visible;	/* purpose._statistic_visible(oid) */

@@ -702,7 +702,11 @@ before_create_policy(CreatePolicyStmt *stmt)
 {
 	Oid			relid = RangeVarGetRelid(stmt->table, NoLock, true);
 
-	if (OidIsValid(relid) && floor_is_policy(stmt->policy_name) && superuser())
+	if (OidIsValid(relid) && floor_is_policy(stmt->policy_name) && !superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("policy name \"%s\" is reserved", stmt->policy_name)));
+	if (OidIsValid(relid) && floor_is_policy(stmt->policy_name))
 	{
 		const char *names[] = {FLOOR_POLICY, FLOOR_POLICY_WOKEN};
 
@@ -886,13 +890,19 @@ ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state)
 	Node	   *stmt = pstmt->utilityStmt;
 	Oid			relid;
 
-	if (!protection_any() && !IsA(stmt, SecLabelStmt) && !IsA(stmt, DropStmt))
+	if (!protection_any() && !IsA(stmt, SecLabelStmt) && !IsA(stmt, DropStmt) &&
+		!IsA(stmt, CreatePolicyStmt) && !IsA(stmt, RenameStmt))
 		return;
 	switch (nodeTag(stmt))
 	{
 		case T_RenameStmt:
 			guard_floor_policy(((RenameStmt *) stmt)->renameType == OBJECT_POLICY,
 							   ((RenameStmt *) stmt)->relation, ((RenameStmt *) stmt)->subname);
+			if (((RenameStmt *) stmt)->renameType == OBJECT_POLICY && !superuser() &&
+				floor_is_policy(((RenameStmt *) stmt)->newname))
+				ereport(ERROR,
+						(errcode(ERRCODE_RESERVED_NAME),
+						 errmsg("policy name \"%s\" is reserved", ((RenameStmt *) stmt)->newname)));
 			state->remembered = follow_remember();
 			break;
 		case T_AlterObjectSchemaStmt:
@@ -955,6 +965,24 @@ ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state)
 	}
 }
 
+/*
+ * An owner who enables row-level security himself wants his own policies, or
+ * none, to count.  (A restore says the same, as superuser, and brings the
+ * floor along as it was.)
+ */
+static void
+after_alter_table(AlterTableStmt *stmt)
+{
+	Oid			relid = superuser() ? InvalidOid : guarded_relation(stmt->relation);
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		if (lfirst_node(AlterTableCmd, lc)->subtype == AT_EnableRowSecurity && OidIsValid(relid))
+			floor_restrict(relid);
+	}
+}
+
 static void
 after_create_table(CreateStmt *stmt, DdlState *state)
 {
@@ -994,6 +1022,19 @@ after_label(SecLabelStmt *stmt)
 }
 
 /*
+ * Must an error of this ALTER TABLE keep values to itself?
+ */
+bool
+ddl_hides_details(PlannedStmt *pstmt)
+{
+	AlterTableStmt *stmt = castNode(AlterTableStmt, pstmt->utilityStmt);
+
+	return IsTransactionState() && !IsAbortedTransactionBlockState() &&
+		catalog_oids() != NULL && protection_any() && !session_current()->exempt &&
+		OidIsValid(guarded_relation(stmt->relation));
+}
+
+/*
  * Does what must follow a statement that ran.
  */
 void
@@ -1014,6 +1055,7 @@ ddl_after(PlannedStmt *pstmt, DdlState *state)
 			break;
 		case T_AlterTableStmt:
 			CommandCounterIncrement();
+			after_alter_table((AlterTableStmt *) stmt);
 			break;
 		case T_CreatePolicyStmt:
 			after_create_policy((CreatePolicyStmt *) stmt);

@@ -19,6 +19,7 @@ typedef struct DdlState
 } DdlState;
 
 extern void ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state);
+extern bool ddl_hides_details(PlannedStmt *pstmt);
 extern void ddl_after(PlannedStmt *pstmt, DdlState *state);
 
 #endif							/* PURPOSE_DDL_H */

@@ -34,6 +34,7 @@ static const char *const reason_names[] = {
 	[REASON_CONSENT_WITHDRAWN] = "consent withdrawn",
 	[REASON_CONSENT_EXPIRED] = "consent expired",
 	[REASON_OBJECTED] = "subject objected",
+	[REASON_SUBJECT_UNKNOWN] = "row leads to no subject",
 };
 
 StaticAssertDecl(lengthof(reason_names) == NUM_DECISION_REASONS,

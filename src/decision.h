@@ -36,9 +36,10 @@ typedef enum DecisionReason
 	REASON_CONSENT_REFUSED,
 	REASON_CONSENT_WITHDRAWN,
 	REASON_CONSENT_EXPIRED,
-	REASON_OBJECTED
+	REASON_OBJECTED,
+	REASON_SUBJECT_UNKNOWN
 } DecisionReason;
-#define NUM_DECISION_REASONS (REASON_OBJECTED + 1)
+#define NUM_DECISION_REASONS (REASON_SUBJECT_UNKNOWN + 1)
 
 /* What is asked about.  Each part that is absent does not restrict. */
 typedef struct DecisionRequest

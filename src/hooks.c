@@ -153,12 +153,33 @@ executor_run(COMPAT_EXECUTOR_RUN_ARGS)
 }
 
 static void
-next_executor_finish(QueryDesc *desc)
+call_executor_finish(QueryDesc *desc)
 {
 	if (prev_executor_finish)
 		prev_executor_finish(desc);
 	else
 		standard_ExecutorFinish(desc);
+}
+
+static void
+next_executor_finish(QueryDesc *desc)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	if (!access_hides_details(desc))
+	{
+		call_executor_finish(desc);
+		return;
+	}
+	PG_TRY();
+	{
+		call_executor_finish(desc);
+	}
+	PG_CATCH();
+	{
+		access_rethrow(context);
+	}
+	PG_END_TRY();
 }
 
 /*
@@ -200,7 +221,7 @@ check_perms(COMPAT_CHECK_PERMS_ARGS)
 }
 
 static void
-next_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+call_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 					 ProcessUtilityContext context, ParamListInfo params,
 					 QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
 {
@@ -209,6 +230,32 @@ next_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_onl
 	else
 		standard_ProcessUtility(pstmt, query_string, read_only_tree, context, params, env,
 								dest, qc);
+}
+
+/*
+ * ALTER TABLE validates constraints, and says which row breaks them.
+ */
+static void
+next_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+					 ProcessUtilityContext context, ParamListInfo params,
+					 QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	MemoryContext memory = CurrentMemoryContext;
+
+	if (!IsA(pstmt->utilityStmt, AlterTableStmt) || !ddl_hides_details(pstmt))
+	{
+		call_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
+		return;
+	}
+	PG_TRY();
+	{
+		call_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
+	}
+	PG_CATCH();
+	{
+		access_rethrow(memory);
+	}
+	PG_END_TRY();
 }
 
 /*

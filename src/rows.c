@@ -10,9 +10,13 @@
  *
  *	purpose._visible(relation, key, ...)
  *		where the row names its subject;
- *	CASE WHEN fk IS NULL THEN purpose._visible(relation, fk, ...)
- *		 ELSE (SELECT <the rule of the parent> FROM parent WHERE key = fk) END
- *		where it leads there by a foreign key ("via"), to any depth.
+ *	CASE WHEN purpose._unbound() THEN true
+ *		 WHEN fk IS NULL THEN purpose._visible(relation, fk, ...)
+ *		 ELSE coalesce((SELECT <the rule of the parent> FROM parent WHERE key = fk),
+ *					   purpose._visible(relation)) END
+ *		where it leads there by a foreign key ("via"), to any depth.  Whoever is
+ *		not bound must not depend on the parent: in the middle of a cascade it
+ *		is gone already.  A bound role does not see a row that leads nowhere.
  *
  * The rule holds no decision: purpose._visible() (visible.c) asks who acts,
  * and for what, when it runs.  INSERT needs no rule; the WHERE of ON CONFLICT
@@ -108,9 +112,21 @@ make_visible_call(Oid relid, List *keys)
 									 ObjectIdGetDatum(relid), false, true);
 
 	/* The form of the call is the proof that it is ours: see visible.c. */
-	return (Node *) makeFuncExpr(catalog_oids()->fn_visible, BOOLOID,
+	return (Node *) makeFuncExpr(keys == NIL ? catalog_oids()->fn_orphan :
+								 catalog_oids()->fn_visible, BOOLOID,
 								 lcons(relation, keys), InvalidOid, InvalidOid,
 								 COERCE_SQL_SYNTAX);
+}
+
+static CaseWhen *
+make_when(Expr *condition, Expr *value)
+{
+	CaseWhen   *when = makeNode(CaseWhen);
+
+	when->expr = condition;
+	when->result = value;
+	when->location = -1;
+	return when;
 }
 
 static Node *make_rule(const RuleSource *source, int depth, Index varno, Oid at);
@@ -179,7 +195,7 @@ make_rule(const RuleSource *source, int depth, Index varno, Oid at)
 	List	   *fks = NIL;
 	List	   *nulls = NIL;
 	CaseExpr   *result;
-	CaseWhen   *when;
+	CoalesceExpr *found;
 
 	if (depth == list_length(source->hops))
 	{
@@ -201,15 +217,24 @@ make_rule(const RuleSource *source, int depth, Index varno, Oid at)
 		nulls = lappend(nulls, test);
 		fks = lappend(fks, copyObject(test->arg));
 	}
-	when = makeNode(CaseWhen);
-	when->expr = list_length(nulls) == 1 ? linitial(nulls) :
-		makeBoolExpr(OR_EXPR, nulls, -1);
-	when->result = (Expr *) make_visible_call(source->relid, fks);
-	when->location = -1;
+	found = makeNode(CoalesceExpr);
+	found->coalescetype = BOOLOID;
+	found->args = list_make2(make_parent_lookup(source, depth, varno, at),
+							 make_visible_call(source->relid, NIL));
+	found->location = -1;
+
 	result = makeNode(CaseExpr);
 	result->casetype = BOOLOID;
-	result->args = list_make1(when);
-	result->defresult = (Expr *) make_parent_lookup(source, depth, varno, at);
+	if (depth == 0)
+		result->args = list_make1(make_when((Expr *) makeFuncExpr(catalog_oids()->fn_unbound, BOOLOID,
+																  NIL, InvalidOid, InvalidOid,
+																  COERCE_EXPLICIT_CALL),
+											(Expr *) makeBoolConst(true, false)));
+	result->args = lappend(result->args,
+						   make_when(list_length(nulls) == 1 ? linitial(nulls) :
+									 makeBoolExpr(OR_EXPR, nulls, -1),
+									 (Expr *) make_visible_call(source->relid, fks)));
+	result->defresult = (Expr *) found;
 	result->location = -1;
 	return (Node *) result;
 }

@@ -126,6 +126,7 @@ typedef struct VisibleCall
 } VisibleCall;
 
 PG_FUNCTION_INFO_V1(purpose_visible);
+PG_FUNCTION_INFO_V1(purpose_unbound);
 PG_FUNCTION_INFO_V1(purpose_loaded);
 PG_FUNCTION_INFO_V1(purpose_loaded_for);
 PG_FUNCTION_INFO_V1(purpose_statistic_visible);
@@ -343,7 +344,8 @@ judge_subject(VisibleCall *call, FunctionCallInfo fcinfo, const Session *session
  *
  * May the acting role, for its declared purpose, see this row of relation,
  * which is the data of the subject with that key?  A key with a NULL in it
- * stands for no subject: then only the purpose is judged.  Raises PU001 to
+ * stands for no subject: then only the purpose is judged.  Without any key the
+ * row leads to a parent that is not there, and is nobody's to see.  Raises PU001 to
  * PU004 if no usable purpose is declared, PU006 if the protection of relation
  * cannot be resolved.
  */
@@ -370,12 +372,12 @@ purpose_visible(PG_FUNCTION_ARGS)
 		has_subject &= !PG_ARGISNULL(i);
 
 	if (session->status != PURPOSE_USABLE || call->broken || !has_subject ||
-		call->nkeys != call->subject_nkeys)
+		(call->nkeys != call->subject_nkeys && call->nkeys > 0))
 	{
 		Decision	decision;
 
 		request.protection_broken = call->broken ||
-			(has_subject && call->nkeys != call->subject_nkeys);
+			(has_subject && call->nkeys != call->subject_nkeys && call->nkeys > 0);
 		request.mode = call->mode;
 		decision = decision_make(&request);
 		if (decision.verdict != DECISION_ALLOW)
@@ -385,6 +387,8 @@ purpose_visible(PG_FUNCTION_ARGS)
 			PG_RETURN_BOOL(true);
 		reason = decision.reason;
 	}
+	else if (call->nkeys == 0)
+		reason = REASON_SUBJECT_UNKNOWN;
 	else
 		reason = judge_subject(call, fcinfo, session);
 
@@ -396,6 +400,16 @@ purpose_visible(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(true);
 	}
 	PG_RETURN_BOOL(false);
+}
+
+/*
+ * purpose._unbound() -> boolean: is the session, or the query, free from
+ * judgement?
+ */
+Datum
+purpose_unbound(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(guc_preloaded && (session_current()->exempt || access_is_internal()));
 }
 
 /*
