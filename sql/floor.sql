@@ -226,6 +226,17 @@ SELECT note FROM dormant;
 RESET ROLE;
 SELECT purpose.label_column('dormant', 'note', NULL);
 
+-- So does a table with such policies that becomes part of a protected one; the
+-- rule itself holds for it.
+CREATE TABLE whole (id int) PARTITION BY RANGE (id);
+SELECT purpose.protect('whole', subject => 'id', of => 'customers');
+CREATE TABLE part (id int);
+INSERT INTO part VALUES (1), (2);
+CREATE POLICY own ON part USING (false);
+ALTER TABLE whole ATTACH PARTITION part FOR VALUES FROM (1) TO (10);
+SELECT * FROM flags('whole', 'part');
+SELECT * FROM seen('whole', 'part');
+
 -- Leave nothing behind.
 SET client_min_messages = warning;
 DROP SCHEMA regress_purpose_floor CASCADE;

@@ -279,6 +279,40 @@ RESET ROLE;
 SELECT * FROM customers ORDER BY id;
 ROLLBACK;
 
+-- The same where the row leads to its subject by a foreign key, twice.
+RESET ROLE;
+RESET purpose.current;
+CREATE TABLE items (id int PRIMARY KEY, order_id int REFERENCES orders, what text);
+CREATE TABLE parcels (id int PRIMARY KEY, item_id int REFERENCES items, what text);
+INSERT INTO items SELECT i, i, 'w' FROM generate_series(1, 6) i;
+INSERT INTO parcels SELECT i, i, 'w' FROM generate_series(1, 6) i;
+INSERT INTO parcels VALUES (7, NULL, 'w');
+GRANT ALL ON items, parcels TO regress_purpose_rows_app;
+SELECT purpose.protect('items', via => 'order_id');
+SELECT purpose.protect('parcels', via => 'item_id');
+SET ROLE regress_purpose_rows_app;
+SELECT * FROM all_purposes(
+	'SELECT id FROM parcels',
+	'SELECT p.id FROM parcels p JOIN items i ON i.id = p.item_id JOIN orders o ON o.id = i.order_id',
+	'SELECT id FROM items WHERE NOT EXISTS (SELECT FROM parcels p WHERE p.item_id = items.id)',
+	'SELECT count(*) FROM parcels GROUP BY what');
+SET purpose.current = 'rows_consent';
+BEGIN;
+SELECT id FROM parcels ORDER BY id FOR UPDATE;
+SELECT id FROM parcels WHERE tell(id, what);
+UPDATE parcels SET what = 'u' RETURNING id;
+INSERT INTO parcels VALUES (8, 2, 'x') RETURNING id;
+INSERT INTO parcels VALUES (1, 2, 'y'), (2, 1, 'y'), (9, 1, 'y') ON CONFLICT (id)
+	DO UPDATE SET what = excluded.what || parcels.what WHERE tell(parcels.id, parcels.what) RETURNING id, what;
+MERGE INTO parcels p USING (VALUES (1), (2), (6)) v(id) ON v.id = p.id
+WHEN MATCHED AND p.id = 6 THEN DELETE WHEN MATCHED THEN UPDATE SET what = 'm';
+DELETE FROM parcels p USING items i WHERE i.id = p.item_id RETURNING p.id;
+COPY parcels (id) TO stdout;
+RESET ROLE;
+SELECT * FROM parcels ORDER BY id;
+ROLLBACK;
+SET purpose.current = 'rows_consent';
+
 -- COPY, both ways.
 SET ROLE regress_purpose_rows_app;
 BEGIN;

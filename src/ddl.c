@@ -48,6 +48,7 @@
 #include "rewrite/rewriteHandler.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/partcache.h"
@@ -280,6 +281,8 @@ guard_new_column(Constraint *con, Oid relid)
 		refuse_without_officer(relid, "a check constraint with a new column");
 }
 
+static bool trigger_is_trusted(Oid function);
+
 /*
  * Has the relation a check of that name?  A child's of the same name is the
  * same: PostgreSQL merges them only then.
@@ -319,7 +322,7 @@ guard_existing_code(Oid relid, Oid parent, Oid guarded)
 		Trigger    *trigger = &rel->trigdesc->triggers[i];
 
 		untrusted |= !trigger->tgisinternal && !trigger->tgisclone &&
-			!function_is_trusted(trigger->tgfoid);
+			!trigger_is_trusted(trigger->tgfoid);
 	}
 	for (int i = 0; rel->rd_att->constr != NULL && i < rel->rd_att->constr->num_check; i++)
 	{
@@ -728,6 +731,17 @@ before_create_policy(CreatePolicyStmt *stmt)
 	before_policy(guarded_relation(stmt->table), stmt->qual, stmt->with_check);
 }
 
+/*
+ * Of PostgreSQL's own trigger functions one only looks: the others copy values
+ * into another column (tsvector_update_trigger).
+ */
+static bool
+trigger_is_trusted(Oid function)
+{
+	return function < FirstNormalObjectId ?
+		function == F_SUPPRESS_REDUNDANT_UPDATES_TRIGGER : function_is_trusted(function);
+}
+
 static void
 before_trigger(CreateTrigStmt *stmt)
 {
@@ -737,7 +751,7 @@ before_trigger(CreateTrigStmt *stmt)
 	if (!OidIsValid(relid) || is_officer())
 		return;
 	function = LookupFuncName(stmt->funcname, 0, NULL, true);
-	if ((OidIsValid(function) && !function_is_trusted(function)) || stmt->whenClause != NULL)
+	if ((OidIsValid(function) && !trigger_is_trusted(function)) || stmt->whenClause != NULL)
 		refuse_without_officer(relid, "a trigger");
 }
 
@@ -758,6 +772,30 @@ before_statistics(CreateStatsStmt *stmt)
 }
 
 /*
+ * Stands a NULL of the domain's base type in for VALUE.
+ */
+static Node *
+replace_value(ParseState *pstate, ColumnRef *ref)
+{
+	if (list_length(ref->fields) == 1 && strcmp(strVal(linitial(ref->fields)), "value") == 0)
+		return (Node *) makeNullConst(*(Oid *) pstate->p_ref_hook_state, -1, InvalidOid);
+	return NULL;
+}
+
+static bool
+domain_check_is_trusted(Oid domain, Constraint *con)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	Oid			base = getBaseType(domain);
+
+	pstate->p_pre_columnref_hook = replace_value;
+	pstate->p_ref_hook_state = &base;
+	return con->raw_expr == NULL ||
+		!untrusted_walker(transformExpr(pstate, copyObject(con->raw_expr),
+										EXPR_KIND_DOMAIN_CHECK), NULL);
+}
+
+/*
  * A domain's check runs on every value of its columns.
  */
 static void
@@ -769,7 +807,8 @@ before_alter_domain(AlterDomainStmt *stmt)
 	if (stmt->subtype != 'C' || is_officer())
 		return;
 	domain = LookupTypeNameOid(NULL, makeTypeNameFromNameList(stmt->typeName), true);
-	if (!OidIsValid(domain) || !IsA(stmt->def, Constraint))
+	if (!OidIsValid(domain) || !IsA(stmt->def, Constraint) ||
+		domain_check_is_trusted(domain, (Constraint *) stmt->def))
 		return;
 	foreach(lc, floor_tables_of_domain(domain))
 	{

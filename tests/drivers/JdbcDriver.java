@@ -70,7 +70,7 @@ public class JdbcDriver {
     static void inserts() throws SQLException {
         try (Connection c = connect("marketing")) {
             PreparedStatement s = c.prepareStatement(
-                "INSERT INTO customers (name, email) VALUES (?, ?)", Statement.RETURN_GENERATED_KEYS);
+                "INSERT INTO customers (name, email) VALUES (?, ?)", new String[] {"id"});
             for (int i = 0; i < 7; i++) {
                 s.setString(1, "j" + i);
                 s.setString(2, "j" + i + "@x.example");
@@ -87,6 +87,16 @@ public class JdbcDriver {
             keys.next();
             check("generated columns that are named", keys.getString("email"), "k@x.example");
             check("are not visible afterwards", query(c, "SELECT id FROM customers WHERE email = 'k@x.example'"), "[]");
+
+            // RETURN_GENERATED_KEYS asks for all columns of the table, phone too.
+            PreparedStatement all = c.prepareStatement(
+                "INSERT INTO customers (name, email) VALUES ('l', ?)", Statement.RETURN_GENERATED_KEYS);
+            all.setString(1, "l@x.example");
+            check("RETURN_GENERATED_KEYS is a use of all columns", sqlstate(() -> all.executeUpdate()), "PU005");
+            set(c, "billing");
+            check("which another purpose permits", all.executeUpdate(), 1);
+            check("and then gives the key", column(all.getGeneratedKeys()).size(), 1);
+            set(c, "marketing");
 
             s = c.prepareStatement("INSERT INTO customers (id, name, email) VALUES (?, 'u', ?)"
                 + " ON CONFLICT (id) DO UPDATE SET name = excluded.name");
