@@ -200,8 +200,8 @@ SET purpose.current = 'rows_consent';
 BEGIN;
 UPDATE customers SET name = name || '+' RETURNING id, name;
 UPDATE customers SET name = name || '+' WHERE id = 2 RETURNING id;		-- hidden
-UPDATE orders o SET total = 0 FROM customers c WHERE c.id = o.customer_id RETURNING o.id;
-UPDATE open_data d SET what = c.name FROM customers c WHERE c.id = d.customer_id RETURNING d.customer_id;
+WITH w AS (UPDATE orders o SET total = 0 FROM customers c WHERE c.id = o.customer_id RETURNING o.id AS id) SELECT id FROM w ORDER BY id;
+WITH w AS (UPDATE open_data d SET what = c.name FROM customers c WHERE c.id = d.customer_id RETURNING d.customer_id AS id) SELECT id FROM w ORDER BY id;
 UPDATE view_super SET name = name || '!' RETURNING id;
 UPDATE view_owner SET name = name || '!' WHERE id = 3 RETURNING id;
 RESET ROLE;
@@ -209,7 +209,7 @@ SELECT * FROM customers ORDER BY id;
 ROLLBACK;
 BEGIN;
 DELETE FROM orders RETURNING id;
-DELETE FROM open_data d USING customers c WHERE c.id = d.customer_id RETURNING d.customer_id;
+WITH w AS (DELETE FROM open_data d USING customers c WHERE c.id = d.customer_id RETURNING d.customer_id AS id) SELECT id FROM w ORDER BY id;
 DELETE FROM view_super WHERE id = 2 RETURNING id;
 RESET ROLE;
 SELECT ids('SELECT id FROM orders'), ids('SELECT id FROM customers'), ids('SELECT customer_id FROM open_data');
@@ -221,7 +221,7 @@ ROLLBACK;
 BEGIN;
 SELECT id FROM customers ORDER BY id FOR UPDATE;
 SELECT id FROM customers WHERE id = 2 FOR SHARE;
-SELECT c.id FROM customers c, orders o WHERE o.customer_id = c.id FOR NO KEY UPDATE OF o;
+SELECT c.id FROM customers c, orders o WHERE o.customer_id = c.id ORDER BY c.id FOR NO KEY UPDATE OF o;
 LOCK customers IN SHARE MODE;
 ROLLBACK;
 BEGIN;
@@ -306,7 +306,7 @@ INSERT INTO parcels VALUES (1, 2, 'y'), (2, 1, 'y'), (9, 1, 'y') ON CONFLICT (id
 	DO UPDATE SET what = excluded.what || parcels.what WHERE tell(parcels.id, parcels.what) RETURNING id, what;
 MERGE INTO parcels p USING (VALUES (1), (2), (6)) v(id) ON v.id = p.id
 WHEN MATCHED AND p.id = 6 THEN DELETE WHEN MATCHED THEN UPDATE SET what = 'm';
-DELETE FROM parcels p USING items i WHERE i.id = p.item_id RETURNING p.id;
+WITH w AS (DELETE FROM parcels p USING items i WHERE i.id = p.item_id RETURNING p.id AS id) SELECT id FROM w ORDER BY id;
 COPY parcels (id) TO stdout;
 RESET ROLE;
 SELECT * FROM parcels ORDER BY id;
