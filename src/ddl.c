@@ -3,57 +3,32 @@
  *		Guards utility statements: what reaches data, or takes protection away,
  *		past the planner and the executor's check.
  *
- * Two kinds of rule:
- *  - What evaluates expressions over a labelled or protected table's rows, or
- *    is handed them (ALTER ... USING, CHECK, generated columns, indexes and
- *    statistics on expressions, triggers, policies), runs code of the owner's
- *    choice on every row without any check.  It needs a privacy officer,
- *    unless all functions in it are PostgreSQL's own or C code, which only a
- *    superuser can install.
- *  - What would undo protection: dropping or disabling the floor, dropping a
- *    column that protection rests on, TRUNCATE past hidden rows, detaching a
- *    partition, dropping the extension.
+ * Two kinds of rule: what would hand rows to code of the owner's choice
+ * (guard.c says when that needs a privacy officer), and what would undo
+ * protection: dropping or disabling the floor, dropping or changing a column
+ * that protection rests on, TRUNCATE past hidden rows, detaching a partition,
+ * dropping the extension.
  *
  * The rights of the statement's effective user count here (GetUserId), as for
  * all DDL.
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/relation.h"
-#include "access/sysattr.h"
-#include "access/table.h"
-#include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/heap.h"
-#include "catalog/index.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
-#include "catalog/pg_language.h"
 #include "catalog/pg_policy.h"
-#include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
 #include "commands/policy.h"
 #include "commands/prepare.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
-#include "optimizer/optimizer.h"
-#include "parser/parse_expr.h"
 #include "parser/parse_func.h"
-#include "parser/parse_relation.h"
 #include "parser/parse_type.h"
-#include "rewrite/rewriteHandler.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
-#include "utils/partcache.h"
-#include "utils/rel.h"
-#include "utils/syscache.h"
 
 #include "catalog.h"
 #include "ddl.h"
@@ -61,330 +36,10 @@
 #include "exempt.h"
 #include "floor.h"
 #include "follow.h"
+#include "guard.h"
 #include "protection.h"
 #include "rows.h"
 #include "session.h"
-
-static bool
-is_officer(void)
-{
-	return catalog_is_officer(GetUserId());
-}
-
-/*
- * Returns the relation's OID if something is enforced about it.
- */
-static Oid
-guarded_relation(RangeVar *name)
-{
-	Oid			relid = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
-	const RelationPolicy *policy = OidIsValid(relid) ? protection_find(relid) : NULL;
-
-	return policy != NULL && policy->mode == MODE_ENFORCE ? relid : InvalidOid;
-}
-
-static void
-refuse_without_officer(Oid relid, const char *what)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_PROTECTION_BYPASS),
-			 errmsg("%s on relation \"%s\" needs a privacy officer", what, get_rel_name(relid)),
-			 errdetail("The relation holds labelled or protected data, and code of the statement's choice would see it without any check."),
-			 errhint("Functions of PostgreSQL itself may be used; for others ask a role that may execute purpose.label_column().")));
-}
-
-/*
- * Is this function's code out of the owner's hands?  PostgreSQL's own volatile
- * functions are not trusted either: some carry values away (set_config,
- * pg_notify, lo_put, query_to_xml).
- */
-static bool
-function_is_trusted(Oid function)
-{
-	HeapTuple	tuple;
-	Oid			language;
-
-	if (function < FirstNormalObjectId)
-		return func_volatile(function) != PROVOLATILE_VOLATILE;
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	language = ((Form_pg_proc) GETSTRUCT(tuple))->prolang;
-	ReleaseSysCache(tuple);
-	return language == ClanguageId || language == INTERNALlanguageId;
-}
-
-/*
- * Making a value of this type may run the check of a domain in it.
- */
-static bool
-type_may_check(Oid type)
-{
-	Oid			element = get_element_type(type);
-	char		kind;
-
-	if (OidIsValid(element))
-		return type_may_check(element);
-	if (type < FirstNormalObjectId)
-		return false;
-	kind = get_typtype(type);
-	return kind == TYPTYPE_DOMAIN || kind == TYPTYPE_COMPOSITE || kind == TYPTYPE_RANGE ||
-		kind == TYPTYPE_MULTIRANGE;
-}
-
-static bool
-untrusted_function(Oid function, void *context)
-{
-	return !function_is_trusted(function);
-}
-
-/*
- * Finds functions that are not trusted, and what may hide such ones: queries
- * and casts to domains, whose checks are not in the tree.
- */
-static bool
-untrusted_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, SubLink) || IsA(node, Query))
-		return true;
-	switch (nodeTag(node))
-	{
-		case T_CoerceToDomain:
-		case T_CoerceViaIO:
-		case T_ArrayCoerceExpr:
-		case T_ConvertRowtypeExpr:
-		case T_RowExpr:
-		case T_FuncExpr:
-			if (type_may_check(exprType(node)))
-				return true;
-			break;
-		default:
-			break;
-	}
-	if (check_functions_in_node(node, untrusted_function, context))
-		return true;
-	return expression_tree_walker(node, untrusted_walker, context);
-}
-
-/*
- * Analyses a raw expression over a relation's columns, which are varno 1.
- */
-static Node *
-analyse_expression(Oid relid, Node *raw, ParseExprKind kind)
-{
-	ParseState *pstate = make_parsestate(NULL);
-	Relation	rel = table_open(relid, AccessShareLock);
-	Node	   *expression;
-
-	addNSItemToQuery(pstate,
-					 addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
-												   NULL, false, true),
-					 false, true, true);
-	expression = transformExpr(pstate, copyObject(raw), kind);
-	table_close(rel, NoLock);
-	free_parsestate(pstate);
-	return expression;
-}
-
-/*
- * Refuses a raw expression over a guarded relation's columns if it calls
- * anything that is not trusted.  What cannot be analysed is left to
- * PostgreSQL, which will say so itself.
- */
-static void
-guard_expression(Oid relid, Node *raw, ParseExprKind kind, const char *what)
-{
-	if (raw == NULL || is_officer())
-		return;
-	if (untrusted_walker(analyse_expression(relid, raw, kind), NULL))
-		refuse_without_officer(relid, what);
-}
-
-/*
- * Refuses a column type whose conversion could run somebody's code.
- */
-static void
-guard_type(Oid relid, TypeName *name, const char *what)
-{
-	Type		type = name ? LookupTypeName(NULL, name, NULL, true) : NULL;
-	Oid			oid;
-
-	if (type == NULL)
-		return;
-	oid = typeTypeId(type);
-	ReleaseSysCache(type);
-	if (oid >= FirstNormalObjectId && !is_officer())
-		refuse_without_officer(relid, what);
-}
-
-static void
-guard_index(IndexStmt *stmt, Oid relid)
-{
-	ListCell   *lc;
-
-	/* LIKE INCLUDING INDEXES makes statements that are analysed already. */
-	if (stmt->transformed)
-	{
-		bool		untrusted = untrusted_walker(stmt->whereClause, NULL);
-
-		foreach(lc, stmt->indexParams)
-			untrusted |= untrusted_walker(lfirst_node(IndexElem, lc)->expr, NULL);
-		if (untrusted && !is_officer())
-			refuse_without_officer(relid, "an index on an expression");
-		return;
-	}
-	guard_expression(relid, stmt->whereClause, EXPR_KIND_INDEX_PREDICATE, "a partial index");
-	foreach(lc, stmt->indexParams)
-		guard_expression(relid, lfirst_node(IndexElem, lc)->expr,
-						 EXPR_KIND_INDEX_EXPRESSION, "an index on an expression");
-}
-
-static void
-guard_constraint(Constraint *con, Oid relid)
-{
-	ListCell   *lc;
-
-	switch (con->contype)
-	{
-		case CONSTR_CHECK:
-			guard_expression(relid, con->raw_expr, EXPR_KIND_CHECK_CONSTRAINT,
-							 "a check constraint");
-			break;
-		case CONSTR_GENERATED:
-			guard_expression(relid, con->raw_expr, EXPR_KIND_GENERATED_COLUMN,
-							 "a generated column");
-			break;
-		case CONSTR_EXCLUSION:
-			guard_expression(relid, con->where_clause, EXPR_KIND_INDEX_PREDICATE,
-							 "an exclusion constraint");
-			foreach(lc, con->exclusions)
-				guard_expression(relid, linitial_node(IndexElem, lfirst_node(List, lc))->expr,
-								 EXPR_KIND_INDEX_EXPRESSION, "an exclusion constraint");
-			break;
-		default:
-			break;
-	}
-}
-
-/*
- * The same for a constraint of a column that is only being added, whose
- * expressions cannot be analysed yet where they name it.
- */
-static void
-guard_new_column(Constraint *con, Oid relid)
-{
-	if (con->contype == CONSTR_GENERATED)
-		guard_constraint(con, relid);
-	else if (con->contype == CONSTR_CHECK && !is_officer())
-		refuse_without_officer(relid, "a check constraint with a new column");
-}
-
-static bool trigger_is_trusted(Oid function);
-
-/*
- * Has the relation a check of that name?  A child's of the same name is the
- * same: PostgreSQL merges them only then.
- */
-static bool
-has_check(Oid relid, const char *name)
-{
-	Relation	rel = OidIsValid(relid) ? relation_open(relid, AccessShareLock) : NULL;
-	bool		result = false;
-
-	if (rel == NULL)
-		return false;
-	for (int i = 0; rel->rd_att->constr != NULL && i < rel->rd_att->constr->num_check; i++)
-		result |= strcmp(rel->rd_att->constr->check[i].ccname, name) == 0;
-	relation_close(rel, AccessShareLock);
-	return result;
-}
-
-/*
- * Refuses to put a table under a guarded one, or a guarded one under another,
- * if the owner's code is attached to it already: it would see rows that come
- * by the parent, or decide where they go.  What is the parent's own, cloned,
- * is no new code.
- */
-static void
-guard_existing_code(Oid relid, Oid parent, Oid guarded)
-{
-	Relation	rel;
-	bool		untrusted = false;
-	ListCell   *lc;
-
-	if (!OidIsValid(relid) || is_officer())
-		return;
-	rel = relation_open(relid, AccessShareLock);
-	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
-	{
-		Trigger    *trigger = &rel->trigdesc->triggers[i];
-
-		untrusted |= !trigger->tgisinternal && !trigger->tgisclone &&
-			!trigger_is_trusted(trigger->tgfoid);
-	}
-	for (int i = 0; rel->rd_att->constr != NULL && i < rel->rd_att->constr->num_check; i++)
-	{
-		ConstrCheck *check = &rel->rd_att->constr->check[i];
-
-		untrusted |= !has_check(parent, check->ccname) &&
-			untrusted_walker(stringToNode(check->ccbin), NULL);
-	}
-	for (int i = 0; i < rel->rd_att->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(rel->rd_att, i);
-
-		if (att->attgenerated != '\0' && att->attinhcount == 0)
-			untrusted |= untrusted_walker(build_column_default(rel, i + 1), NULL);
-	}
-	foreach(lc, RelationGetIndexList(rel))
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-
-		untrusted |= !index->rd_rel->relispartition &&
-			(untrusted_walker((Node *) RelationGetIndexExpressions(index), NULL) ||
-			 untrusted_walker((Node *) RelationGetIndexPredicate(index), NULL));
-		index_close(index, AccessShareLock);
-	}
-	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-		untrusted |= untrusted_walker((Node *) RelationGetPartitionKey(rel)->partexprs, NULL);
-	relation_close(rel, AccessShareLock);
-	if (untrusted)
-		refuse_without_officer(guarded, "inheritance with triggers or expressions of the owner's");
-}
-
-static bool
-is_guarded(Oid relid)
-{
-	const RelationPolicy *policy = OidIsValid(relid) ? protection_find(relid) : NULL;
-
-	return policy != NULL && policy->mode == MODE_ENFORCE;
-}
-
-/*
- * Guards CREATE ... PARTITION OF or INHERITS, ATTACH PARTITION and INHERIT.  A
- * table that is only created brings no rows under its parent.
- */
-static void
-guard_inheritance(Oid parent, Oid child, bool created)
-{
-	ListCell   *lc;
-
-	if (!OidIsValid(parent) || !OidIsValid(child))
-		return;
-	if (is_guarded(parent))
-	{
-		foreach(lc, find_all_inheritors(child, AccessShareLock, NULL))
-			guard_existing_code(lfirst_oid(lc), parent, parent);
-	}
-	if (!created && is_guarded(child))
-	{
-		guard_existing_code(parent, InvalidOid, child);
-		foreach(lc, protection_ancestors(parent))
-			guard_existing_code(lfirst_oid(lc), InvalidOid, child);
-	}
-}
 
 static void
 guard_column_use(Oid relid, const char *column)
@@ -464,38 +119,6 @@ guard_key_type(Oid relid, const char *column, TypeName *name)
 				 errhint("Take the protection away first with purpose.unprotect().")));
 }
 
-static bool
-is_labelled(Oid relid, const char *column)
-{
-	const RelationPolicy *policy = protection_find(relid);
-
-	return policy != NULL &&
-		bms_is_member(get_attnum(relid, column) - FirstLowInvalidHeapAttributeNumber,
-					  policy->labelled);
-}
-
-/*
- * Refuses ALTER COLUMN ... USING that copies another, labelled column.
- */
-static void
-guard_using(Oid relid, const char *column, Node *raw)
-{
-	const RelationPolicy *policy;
-	Bitmapset  *used = NULL;
-
-	if (raw == NULL || is_officer())
-		return;
-	guard_expression(relid, raw, EXPR_KIND_ALTER_COL_TRANSFORM, "changing a column's type");
-	pull_varattnos(analyse_expression(relid, raw, EXPR_KIND_ALTER_COL_TRANSFORM), 1, &used);
-
-	policy = protection_find(relid);
-	used = bms_del_member(used, get_attnum(relid, column) - FirstLowInvalidHeapAttributeNumber);
-	if (policy != NULL && policy->labelled != NULL &&
-		(bms_overlap(used, policy->labelled) ||
-		 bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used)))
-		refuse_without_officer(relid, "filling a column from a labelled one");
-}
-
 static void
 before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 {
@@ -514,9 +137,9 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 				ColumnDef  *def = castNode(ColumnDef, cmd->def);
 
 				guard_type(relid, def->typeName, "changing a column's type to this one");
-				if (!is_officer() && is_labelled(relid, cmd->name) &&
+				if (!guard_is_officer() && guard_is_labelled(relid, cmd->name) &&
 					get_atttype(relid, get_attnum(relid, cmd->name)) >= FirstNormalObjectId)
-					refuse_without_officer(relid, "changing the type that a column has its label from");
+					guard_refuse(relid, "changing the type that a column has its label from");
 				guard_using(relid, cmd->name, def->raw_default);
 			}
 			break;
@@ -533,8 +156,8 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 				guard_constraint((Constraint *) cmd->def, relid);
 			break;
 		case AT_DropExpression:
-			if (guarded && !is_officer() && is_labelled(relid, cmd->name))
-				refuse_without_officer(relid, "dropping the expression that a column has its label from");
+			if (guarded && !guard_is_officer() && guard_is_labelled(relid, cmd->name))
+				guard_refuse(relid, "dropping the expression that a column has its label from");
 			break;
 		case AT_DropColumn:
 			if (policy != NULL)
@@ -621,7 +244,7 @@ before_truncate(TruncateStmt *stmt)
 {
 	ListCell   *lc;
 
-	if (is_officer() || session_current()->exempt)
+	if (guard_is_officer() || session_current()->exempt)
 		return;
 	foreach(lc, truncated_relations(stmt))
 	{
@@ -647,7 +270,7 @@ guard_floor_policy(bool is_policy, RangeVar *table, const char *policy)
 
 	if (!is_policy || !floor_is_policy(policy) || superuser())
 		return;
-	relid = guarded_relation(table);
+	relid = guard_find(table);
 	if (OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTECTION_BYPASS),
@@ -728,31 +351,20 @@ before_create_policy(CreatePolicyStmt *stmt)
 		}
 		return;
 	}
-	before_policy(guarded_relation(stmt->table), stmt->qual, stmt->with_check);
-}
-
-/*
- * Of PostgreSQL's own trigger functions one only looks: the others copy values
- * into another column (tsvector_update_trigger).
- */
-static bool
-trigger_is_trusted(Oid function)
-{
-	return function < FirstNormalObjectId ?
-		function == F_SUPPRESS_REDUNDANT_UPDATES_TRIGGER : function_is_trusted(function);
+	before_policy(guard_find(stmt->table), stmt->qual, stmt->with_check);
 }
 
 static void
 before_trigger(CreateTrigStmt *stmt)
 {
-	Oid			relid = guarded_relation(stmt->relation);
+	Oid			relid = guard_find(stmt->relation);
 	Oid			function;
 
-	if (!OidIsValid(relid) || is_officer())
+	if (!OidIsValid(relid) || guard_is_officer())
 		return;
 	function = LookupFuncName(stmt->funcname, 0, NULL, true);
-	if ((OidIsValid(function) && !trigger_is_trusted(function)) || stmt->whenClause != NULL)
-		refuse_without_officer(relid, "a trigger");
+	if ((OidIsValid(function) && !guard_trigger_trusted(function)) || stmt->whenClause != NULL)
+		guard_refuse(relid, "a trigger");
 }
 
 static void
@@ -763,36 +375,12 @@ before_statistics(CreateStatsStmt *stmt)
 
 	if (list_length(stmt->relations) != 1 || !IsA(linitial(stmt->relations), RangeVar))
 		return;
-	relid = guarded_relation(linitial_node(RangeVar, stmt->relations));
+	relid = guard_find(linitial_node(RangeVar, stmt->relations));
 	if (!OidIsValid(relid))
 		return;
 	foreach(lc, stmt->exprs)
 		guard_expression(relid, lfirst_node(StatsElem, lc)->expr, EXPR_KIND_STATS_EXPRESSION,
 						 "statistics on an expression");
-}
-
-/*
- * Stands a NULL of the domain's base type in for VALUE.
- */
-static Node *
-replace_value(ParseState *pstate, ColumnRef *ref)
-{
-	if (list_length(ref->fields) == 1 && strcmp(strVal(linitial(ref->fields)), "value") == 0)
-		return (Node *) makeNullConst(*(Oid *) pstate->p_ref_hook_state, -1, InvalidOid);
-	return NULL;
-}
-
-static bool
-domain_check_is_trusted(Oid domain, Constraint *con)
-{
-	ParseState *pstate = make_parsestate(NULL);
-	Oid			base = getBaseType(domain);
-
-	pstate->p_pre_columnref_hook = replace_value;
-	pstate->p_ref_hook_state = &base;
-	return con->raw_expr == NULL ||
-		!untrusted_walker(transformExpr(pstate, copyObject(con->raw_expr),
-										EXPR_KIND_DOMAIN_CHECK), NULL);
 }
 
 /*
@@ -804,11 +392,11 @@ before_alter_domain(AlterDomainStmt *stmt)
 	Oid			domain;
 	ListCell   *lc;
 
-	if (stmt->subtype != 'C' || is_officer())
+	if (stmt->subtype != 'C' || guard_is_officer())
 		return;
 	domain = LookupTypeNameOid(NULL, makeTypeNameFromNameList(stmt->typeName), true);
 	if (!OidIsValid(domain) || !IsA(stmt->def, Constraint) ||
-		domain_check_is_trusted(domain, (Constraint *) stmt->def))
+		guard_domain_check_trusted(domain, (Constraint *) stmt->def))
 		return;
 	foreach(lc, floor_tables_of_domain(domain))
 	{
@@ -829,7 +417,7 @@ before_alter_domain(AlterDomainStmt *stmt)
 static void
 guard_exempt_function(Oid function)
 {
-	if (OidIsValid(function) && exempt_function(function) && !is_officer())
+	if (OidIsValid(function) && exempt_function(function) && !guard_is_officer())
 		ereport(ERROR,
 				(errcode(ERRCODE_PROTECTION_BYPASS),
 				 errmsg("changing function %s needs a privacy officer: it is exempt from enforcement",
@@ -957,7 +545,7 @@ ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state)
 			before_drop((DropStmt *) stmt);
 			break;
 		case T_IndexStmt:
-			relid = guarded_relation(((IndexStmt *) stmt)->relation);
+			relid = guard_find(((IndexStmt *) stmt)->relation);
 			if (OidIsValid(relid))
 				guard_index((IndexStmt *) stmt, relid);
 			break;
@@ -968,16 +556,16 @@ ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state)
 			before_trigger((CreateTrigStmt *) stmt);
 			break;
 		case T_RuleStmt:
-			relid = guarded_relation(((RuleStmt *) stmt)->relation);
-			if (OidIsValid(relid) && !is_officer() &&
+			relid = guard_find(((RuleStmt *) stmt)->relation);
+			if (OidIsValid(relid) && !guard_is_officer() &&
 				get_rel_relkind(relid) != RELKIND_VIEW)
-				refuse_without_officer(relid, "a rule");
+				guard_refuse(relid, "a rule");
 			break;
 		case T_CreatePolicyStmt:
 			before_create_policy((CreatePolicyStmt *) stmt);
 			break;
 		case T_AlterPolicyStmt:
-			relid = guarded_relation(((AlterPolicyStmt *) stmt)->table);
+			relid = guard_find(((AlterPolicyStmt *) stmt)->table);
 			guard_floor_policy(true, ((AlterPolicyStmt *) stmt)->table,
 							   ((AlterPolicyStmt *) stmt)->policy_name);
 			before_policy(relid, ((AlterPolicyStmt *) stmt)->qual,
@@ -1012,7 +600,7 @@ ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state)
 static void
 after_alter_table(AlterTableStmt *stmt)
 {
-	Oid			relid = superuser() ? InvalidOid : guarded_relation(stmt->relation);
+	Oid			relid = superuser() ? InvalidOid : guard_find(stmt->relation);
 	ListCell   *lc;
 
 	foreach(lc, stmt->cmds)
@@ -1040,7 +628,7 @@ after_create_table(CreateStmt *stmt, DdlState *state)
 static void
 after_create_policy(CreatePolicyStmt *stmt)
 {
-	Oid			relid = guarded_relation(stmt->table);
+	Oid			relid = guard_find(stmt->table);
 
 	if (!OidIsValid(relid) || floor_is_policy(stmt->policy_name))
 		return;
@@ -1070,7 +658,7 @@ ddl_hides_details(PlannedStmt *pstmt)
 
 	return IsTransactionState() && !IsAbortedTransactionBlockState() &&
 		catalog_oids() != NULL && protection_any() && !session_current()->exempt &&
-		OidIsValid(guarded_relation(stmt->relation));
+		OidIsValid(guard_find(stmt->relation));
 }
 
 /*
