@@ -547,9 +547,9 @@ ROLLBACK;
 -- of a function
 CREATE FUNCTION opened() RETURNS refcursor LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
-	c CURSOR FOR SELECT id, email FROM regress_purpose_plans.people ORDER BY id;
+	c refcursor := 'c';		-- from 16 on a cursor has no name unless given one
 BEGIN
-	OPEN c;
+	OPEN c FOR SELECT id, email FROM regress_purpose_plans.people ORDER BY id;
 	RETURN c;
 END $$;
 CREATE FUNCTION lazily() RETURNS SETOF text LANGUAGE sql VOLATILE

@@ -303,5 +303,21 @@ $source->command_ok([ 'pg_dump', '-U', 'regress_purpose_owner', '-d', $source->c
 like(slurp_file("$tempdir/owner_schema"), qr/SECURITY LABEL FOR purpose ON COLUMN public\.customers\.email/,
 	'with its labels');
 
+# With a purpose it would lack the rows that this does not permit, so it is refused
+# as well: a backup must not be incomplete without a word.
+$source->safe_psql('shop', q{
+	SELECT purpose.grant_purpose('billing', 'regress_purpose_owner');
+	ALTER ROLE regress_purpose_owner SET purpose.current = 'billing';
+});
+allowed($source, { user => 'regress_purpose_owner', dbname => 'shop' }, 'SELECT count(*) FROM customers', 5, 'the owner has a purpose now');
+{
+	my ($out, $err);
+	my $result = IPC::Run::run([ $source->installed_command('pg_dump'), '-U', 'regress_purpose_owner', '-d', $source->connstr('shop'),
+			'-t', 'customers', '--data-only' ], '>', \$out, '2>', \$err);
+
+	ok(!$result, 'pg_dump by a role that is bound fails with a purpose, too');
+	unlike($out, qr/\@x\.example/, 'and holds no row');
+}
+
 $_->stop foreach $source, $target, $whole;
 done_testing();
