@@ -594,10 +594,10 @@ access_transaction_ends(void)
 /*
  * To be called before the executor runs a query, which may be long after it
  * started: a cursor, a portal.  Judges again if anything changed that was
- * judged by.
+ * judged by.  in_portions: it may be run again for the rows that are left.
  */
 void
-access_statement_resumes(QueryDesc *desc)
+access_statement_resumes(QueryDesc *desc, bool in_portions)
 {
 	uint64		stamp;
 
@@ -606,7 +606,8 @@ access_statement_resumes(QueryDesc *desc)
 	AcceptInvalidationMessages();
 	visible_statement_starts();
 	stamp = session_stamp();
-	check_held_rows(desc, stamp);
+	if (in_portions)
+		check_held_rows(desc, stamp);
 	if (judged_query == desc && judged_stamp == stamp &&
 		judged_protections == catalog_generation)
 		return;

@@ -91,16 +91,19 @@ compat_function_executable(Oid func, Oid role)
 #endif							/* PG_VERSION_NUM >= 160000 */
 
 /*
- * ExecutorRun_hook lost its execute_once argument in 18 (3eea7a0c9).
+ * ExecutorRun_hook lost its execute_once argument in 18 (3eea7a0c9).  There a
+ * query without a limit may be run again, but has no rows left.
  */
 #if PG_VERSION_NUM >= 180000
 #define COMPAT_EXECUTOR_RUN_ARGS \
 	QueryDesc *queryDesc, ScanDirection direction, uint64 count
 #define COMPAT_EXECUTOR_RUN_CALL queryDesc, direction, count
+#define COMPAT_RUNS_ONCE (count == 0)
 #else
 #define COMPAT_EXECUTOR_RUN_ARGS \
 	QueryDesc *queryDesc, ScanDirection direction, uint64 count, bool execute_once
 #define COMPAT_EXECUTOR_RUN_CALL queryDesc, direction, count, execute_once
+#define COMPAT_RUNS_ONCE execute_once
 #endif
 
 /*

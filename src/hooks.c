@@ -132,7 +132,7 @@ executor_run(COMPAT_EXECUTOR_RUN_ARGS)
 
 	if (internal == access_is_internal())
 	{
-		access_statement_resumes(queryDesc);
+		access_statement_resumes(queryDesc, !COMPAT_RUNS_ONCE);
 		next_executor_run(COMPAT_EXECUTOR_RUN_CALL);
 	}
 	else
@@ -141,7 +141,7 @@ executor_run(COMPAT_EXECUTOR_RUN_ARGS)
 
 		PG_TRY();
 		{
-			access_statement_resumes(queryDesc);
+			access_statement_resumes(queryDesc, !COMPAT_RUNS_ONCE);
 			next_executor_run(COMPAT_EXECUTOR_RUN_CALL);
 		}
 		PG_FINALLY();
@@ -192,7 +192,7 @@ executor_finish(QueryDesc *desc)
 
 	if (internal == access_is_internal())
 	{
-		access_statement_resumes(desc);
+		access_statement_resumes(desc, false);
 		next_executor_finish(desc);
 	}
 	else
@@ -201,7 +201,7 @@ executor_finish(QueryDesc *desc)
 
 		PG_TRY();
 		{
-			access_statement_resumes(desc);
+			access_statement_resumes(desc, false);
 			next_executor_finish(desc);
 		}
 		PG_FINALLY();
