@@ -484,25 +484,6 @@ holds_rows_back(PlanState *state, void *context)
 	}
 }
 
-static bool
-reads_protected(const QueryDesc *desc)
-{
-	ListCell   *lc;
-
-	foreach(lc, desc->plannedstmt->rtable)
-	{
-		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
-		const RelationPolicy *policy;
-
-		if (rte->rtekind != RTE_RELATION)
-			continue;
-		policy = protection_find(rte->relid);
-		if (policy != NULL && policy->mode == MODE_ENFORCE)
-			return true;
-	}
-	return false;
-}
-
 /*
  * Refuses to go on with a query that holds rows back which were chosen under
  * another session.
@@ -514,7 +495,7 @@ check_held_rows(QueryDesc *desc, uint64 stamp)
 	HASHCTL		ctl = {0};
 	bool		found;
 
-	if (session_current()->exempt || internal || !reads_protected(desc))
+	if (internal || !concerns_bound(desc->plannedstmt->rtable))
 		return;
 	if (running == NULL)
 	{
