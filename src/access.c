@@ -547,6 +547,7 @@ access_rethrow(MemoryContext context)
 		case ERRCODE_WITH_CHECK_OPTION_VIOLATION:
 		case ERRCODE_EXCLUSION_VIOLATION:
 		case ERRCODE_FOREIGN_KEY_VIOLATION:
+		case ERRCODE_RESTRICT_VIOLATION:
 			FlushErrorState();
 			error->detail = NULL;
 			error->detail_log = NULL;
