@@ -134,6 +134,27 @@ ALTER TABLE customers NO INHERIT parent;
 SELECT count(*) FROM parent;
 RESET ROLE;
 
+-- A referenced partition goes only under eyes that see every row.
+CREATE TABLE baskets (id bigint PRIMARY KEY, customer_id bigint) PARTITION BY RANGE (id);
+CREATE TABLE baskets_1 PARTITION OF baskets FOR VALUES FROM (0) TO (100);
+CREATE TABLE contents (basket_id bigint REFERENCES baskets);
+INSERT INTO baskets VALUES (1, 1);
+INSERT INTO contents VALUES (1);
+SELECT purpose.protect('baskets', subject => 'customer_id', of => 'customers');
+ALTER TABLE baskets OWNER TO regress_purpose_main_owner;
+ALTER TABLE baskets_1 OWNER TO regress_purpose_main_owner;
+ALTER TABLE contents OWNER TO regress_purpose_main_owner;
+SET ROLE regress_purpose_main_owner;
+SET purpose.current = 'main_billing';
+ALTER TABLE baskets DETACH PARTITION baskets_1;
+RESET ROLE;
+RESET purpose.current;
+ALTER TABLE baskets DETACH PARTITION baskets_1;		-- the reference is seen
+DELETE FROM contents;
+ALTER TABLE baskets DETACH PARTITION baskets_1;
+SELECT purpose.unprotect('baskets'), purpose.unprotect('baskets_1');
+DROP TABLE contents, baskets, baskets_1;
+
 -- Declarations follow renames.
 ALTER TABLE customers RENAME id TO customer_no;
 ALTER TABLE customers RENAME TO people;

@@ -14,8 +14,12 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/dependency.h"
 #include "catalog/heap.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_policy.h"
 #include "commands/policy.h"
@@ -27,7 +31,9 @@
 #include "parser/parse_type.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/regproc.h"
 
 #include "catalog.h"
@@ -119,6 +125,45 @@ guard_key_type(Oid relid, const char *column, TypeName *name)
 				 errhint("Take the protection away first with purpose.unprotect().")));
 }
 
+/*
+ * Before a partition of a referenced table goes, PostgreSQL looks for rows that
+ * refer to it, by an ordinary query of the session.  Under the row rule that
+ * would not see hidden rows, and leave them pointing nowhere.
+ */
+static void
+guard_detach(Oid relid)
+{
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+	bool		hidden = false;
+
+	if (session_current()->exempt)
+		return;
+	ScanKeyInit(&key, Anum_pg_constraint_confrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	rel = table_open(ConstraintRelationId, AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		const RelationPolicy *policy = protection_find(relid);
+
+		if (policy == NULL || policy->mode != MODE_ENFORCE)
+			policy = protection_find(((Form_pg_constraint) GETSTRUCT(tuple))->conrelid);
+		hidden |= policy != NULL && policy->mode == MODE_ENFORCE;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	if (hidden)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTECTION_BYPASS),
+				 errmsg("detaching a partition of relation \"%s\" needs a role that sees all rows",
+						get_rel_name(relid)),
+				 errdetail("Rows that refer to the partition may be hidden, and would be left pointing nowhere."),
+				 errhint("Run it as a superuser, or as a role with BYPASSRLS.")));
+}
+
 static void
 before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 {
@@ -172,6 +217,7 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 						 errhint("purpose.unprotect() and purpose.label_column() put it back as it was.")));
 			break;
 		case AT_DetachPartition:
+			guard_detach(relid);
 			keep_inherited(castNode(PartitionCmd, cmd->def)->name);
 			break;
 		case AT_AttachPartition:
