@@ -3,7 +3,7 @@
  *		Judges statements as they are executed: relation by relation, column by
  *		column, with the purpose, the role and the labels of the moment.
  *
- * access_check_relations() runs from ExecutorCheckPerms_hook, which every
+ * check_relations() runs from ExecutorCheckPerms_hook, which every
  * SELECT, DML and COPY passes.  It judges by the columns that planning found
  * to be really used (mark.h), or, where there is no mark, by all that the
  * parser saw.  A protected relation without a mark did not pass planning.c,
@@ -339,8 +339,8 @@ check_relation(RangeTblEntry *rte, const RelationUse *use, const RelationPolicy 
  * Judges all relations of a statement.  Raises, or returns false if the caller
  * asks not to raise.
  */
-bool
-access_check_relations(List *rtable, List *perminfos, bool raise)
+static bool
+check_relations(List *rtable, List *perminfos, bool raise)
 {
 	const Session *session;
 	ListCell   *lc;
@@ -426,7 +426,7 @@ access_check_starting(List *rtable, List *perminfos, bool raise)
 				 errmsg("a cursor WITH HOLD over labelled or protected data is not allowed"),
 				 errdetail("After its transaction nothing could tell for which purpose it is read."),
 				 errhint("Read it within a transaction, by a cursor without WITH HOLD.")));
-	return access_check_relations(rtable, perminfos, raise);
+	return check_relations(rtable, perminfos, raise);
 }
 
 /*
@@ -594,8 +594,8 @@ access_statement_resumes(QueryDesc *desc, bool in_portions)
 		judged_protections == catalog_generation)
 		return;
 	if (!plan_is_shipped(desc))
-		access_check_relations(desc->plannedstmt->rtable,
-							   compat_perminfos(desc->plannedstmt), true);
+		check_relations(desc->plannedstmt->rtable,
+						compat_perminfos(desc->plannedstmt), true);
 	judged_query = desc;
 	judged_stamp = stamp;
 	judged_protections = catalog_generation;

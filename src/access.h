@@ -11,7 +11,6 @@
 #include "compat.h"
 
 extern bool access_check_starting(List *rtable, List *perminfos, bool raise);
-extern bool access_check_relations(List *rtable, List *perminfos, bool raise);
 extern void access_statement_starts(QueryDesc *desc);
 extern void access_statement_resumes(QueryDesc *desc, bool in_portions);
 extern bool access_query_is_internal(const QueryDesc *desc);

@@ -64,13 +64,17 @@ catalog_init(void)
 	CacheRegisterSyscacheCallback(NAMESPACEOID, namespace_callback, (Datum) 0);
 }
 
-static Oid
-lookup_function(const char *name, int nargs, const Oid *argtypes)
+/*
+ * Finds purpose.<name>.  Returns InvalidOid, or raises 42883, if it is missing.
+ * To call an internal function this way asks for no privilege on it.
+ */
+Oid
+catalog_function(const char *name, int nargs, const Oid *argtypes, bool missing_ok)
 {
 	List	   *qualified = list_make2(makeString(pstrdup(PURPOSE_SCHEMA)),
 									   makeString(pstrdup(name)));
 
-	return LookupFuncName(qualified, nargs, argtypes, true);
+	return LookupFuncName(qualified, nargs, argtypes, missing_ok);
 }
 
 /*
@@ -89,12 +93,12 @@ fill_oids(Oid schema)
 	oids.purpose_grant = get_relname_relid("purpose_grant", schema);
 	oids.consent_state = get_relname_relid("consent_state", schema);
 	oids.consent_state_pkey = get_relname_relid("consent_state_pkey", schema);
-	oids.fn_visible = lookup_function("_visible", 2, visible_args);
-	oids.fn_orphan = lookup_function("_visible", 1, visible_args);
-	oids.fn_unbound = lookup_function("_unbound", 0, NULL);
-	oids.fn_statistic_visible = lookup_function("_statistic_visible", 2, statistic_args);
-	oids.fn_ext_statistic_visible = lookup_function("_statistic_visible", 1, statistic_args);
-	oids.fn_label_column = lookup_function("label_column", 3, label_args);
+	oids.fn_visible = catalog_function("_visible", 2, visible_args, true);
+	oids.fn_orphan = catalog_function("_visible", 1, visible_args, true);
+	oids.fn_unbound = catalog_function("_unbound", 0, NULL, true);
+	oids.fn_statistic_visible = catalog_function("_statistic_visible", 2, statistic_args, true);
+	oids.fn_ext_statistic_visible = catalog_function("_statistic_visible", 1, statistic_args, true);
+	oids.fn_label_column = catalog_function("label_column", 3, label_args, true);
 
 	return OidIsValid(oids.purpose_catalog) &&
 		OidIsValid(oids.purpose_grant) &&

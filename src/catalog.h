@@ -57,5 +57,6 @@ extern void catalog_init(void);
 extern const CatalogOids *catalog_oids(void);
 extern void catalog_invalidate_declarations(void);
 extern bool catalog_is_officer(Oid role);
+extern Oid	catalog_function(const char *name, int nargs, const Oid *argtypes, bool missing_ok);
 
 #endif							/* PURPOSE_CATALOG_H */

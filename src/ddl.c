@@ -70,9 +70,7 @@ keep_inherited(RangeVar *child)
 	Oid			argtypes[1] = {REGCLASSOID};
 
 	if (OidIsValid(relid) && protection_find(relid) != NULL)
-		OidFunctionCall1(LookupFuncName(list_make2(makeString(PURPOSE_SCHEMA),
-												   makeString("_keep_inherited")),
-										1, argtypes, false),
+		OidFunctionCall1(catalog_function("_keep_inherited", 1, argtypes, false),
 						 ObjectIdGetDatum(relid));
 }
 
@@ -307,14 +305,26 @@ before_truncate(TruncateStmt *stmt)
 }
 
 /*
+ * Refuses the floor's names for policies of others.
+ */
+static void
+refuse_reserved_policy(const char *name)
+{
+	if (floor_is_policy(name) && !superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("policy name \"%s\" is reserved", name)));
+}
+
+/*
  * Refuses to drop, alter or rename the floor.
  */
 static void
-guard_floor_policy(bool is_policy, RangeVar *table, const char *policy)
+guard_floor_policy(RangeVar *table, const char *policy)
 {
 	Oid			relid;
 
-	if (!is_policy || !floor_is_policy(policy) || superuser())
+	if (!floor_is_policy(policy) || superuser())
 		return;
 	relid = guard_find(table);
 	if (OidIsValid(relid))
@@ -339,8 +349,7 @@ before_drop(DropStmt *stmt)
 			List	   *names = castNode(List, object);
 			char	   *policy = strVal(llast(names));
 
-			guard_floor_policy(true,
-							   makeRangeVarFromNameList(list_truncate(list_copy(names),
+			guard_floor_policy(makeRangeVarFromNameList(list_truncate(list_copy(names),
 																	  list_length(names) - 1)),
 							   policy);
 		}
@@ -348,9 +357,7 @@ before_drop(DropStmt *stmt)
 				 strcmp(strVal(object), PURPOSE_EXTENSION) == 0 && superuser())
 		{
 			/* Leave the users' tables as they were found. */
-			OidFunctionCall0(LookupFuncName(list_make2(makeString(PURPOSE_SCHEMA),
-													   makeString("_before_drop_extension")),
-											0, NULL, false));
+			OidFunctionCall0(catalog_function("_before_drop_extension", 0, NULL, false));
 			CommandCounterIncrement();
 		}
 	}
@@ -374,10 +381,8 @@ before_create_policy(CreatePolicyStmt *stmt)
 {
 	Oid			relid = RangeVarGetRelid(stmt->table, NoLock, true);
 
-	if (OidIsValid(relid) && floor_is_policy(stmt->policy_name) && !superuser())
-		ereport(ERROR,
-				(errcode(ERRCODE_RESERVED_NAME),
-				 errmsg("policy name \"%s\" is reserved", stmt->policy_name)));
+	if (OidIsValid(relid))
+		refuse_reserved_policy(stmt->policy_name);
 	if (OidIsValid(relid) && floor_is_policy(stmt->policy_name))
 	{
 		const char *names[] = {FLOOR_POLICY, FLOOR_POLICY_WOKEN};
@@ -558,7 +563,7 @@ before_label(SecLabelStmt *stmt, DdlState *state)
  * goes.
  */
 void
-ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state)
+ddl_before(PlannedStmt *pstmt, DdlState *state)
 {
 	Node	   *stmt = pstmt->utilityStmt;
 	Oid			relid;
@@ -569,13 +574,11 @@ ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state)
 	switch (nodeTag(stmt))
 	{
 		case T_RenameStmt:
-			guard_floor_policy(((RenameStmt *) stmt)->renameType == OBJECT_POLICY,
-							   ((RenameStmt *) stmt)->relation, ((RenameStmt *) stmt)->subname);
-			if (((RenameStmt *) stmt)->renameType == OBJECT_POLICY && !superuser() &&
-				floor_is_policy(((RenameStmt *) stmt)->newname))
-				ereport(ERROR,
-						(errcode(ERRCODE_RESERVED_NAME),
-						 errmsg("policy name \"%s\" is reserved", ((RenameStmt *) stmt)->newname)));
+			if (((RenameStmt *) stmt)->renameType == OBJECT_POLICY)
+			{
+				guard_floor_policy(((RenameStmt *) stmt)->relation, ((RenameStmt *) stmt)->subname);
+				refuse_reserved_policy(((RenameStmt *) stmt)->newname);
+			}
 			state->remembered = follow_remember();
 			break;
 		case T_AlterObjectSchemaStmt:
@@ -612,7 +615,7 @@ ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state)
 			break;
 		case T_AlterPolicyStmt:
 			relid = guard_find(((AlterPolicyStmt *) stmt)->table);
-			guard_floor_policy(true, ((AlterPolicyStmt *) stmt)->table,
+			guard_floor_policy(((AlterPolicyStmt *) stmt)->table,
 							   ((AlterPolicyStmt *) stmt)->policy_name);
 			before_policy(relid, ((AlterPolicyStmt *) stmt)->qual,
 						  ((AlterPolicyStmt *) stmt)->with_check);

@@ -18,7 +18,7 @@ typedef struct DdlState
 	char	   *launder_target;
 } DdlState;
 
-extern void ddl_before(PlannedStmt *pstmt, const char *query_string, DdlState *state);
+extern void ddl_before(PlannedStmt *pstmt, DdlState *state);
 extern bool ddl_hides_details(PlannedStmt *pstmt);
 extern void ddl_after(PlannedStmt *pstmt, DdlState *state);
 

@@ -17,7 +17,6 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_range.h"
 #include "catalog/pg_type.h"
-#include "parser/parse_func.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -31,19 +30,6 @@ bool
 floor_is_policy(const char *name)
 {
 	return strcmp(name, FLOOR_POLICY) == 0 || strcmp(name, FLOOR_POLICY_WOKEN) == 0;
-}
-
-/*
- * Finds purpose.<name>.  The functions are SECURITY DEFINER; that the caller
- * may not execute them himself does not matter here.
- */
-static Oid
-function(const char *name, int nargs, const Oid *argtypes)
-{
-	List	   *qualified = list_make2(makeString(pstrdup(PURPOSE_SCHEMA)),
-									   makeString(pstrdup(name)));
-
-	return LookupFuncName(qualified, nargs, argtypes, false);
 }
 
 /*
@@ -61,7 +47,7 @@ floor_sync(Oid relid)
 	{
 		Oid			argtypes[2] = {REGCLASSOID, BOOLOID};
 
-		OidFunctionCall2(function("_floor_sync", 2, argtypes),
+		OidFunctionCall2(catalog_function("_floor_sync", 2, argtypes, false),
 						 ObjectIdGetDatum(lfirst_oid(lc)), BoolGetDatum(false));
 	}
 }
@@ -158,5 +144,5 @@ floor_restrict(Oid relid)
 {
 	Oid			argtypes[1] = {REGCLASSOID};
 
-	OidFunctionCall1(function("_floor_restrict", 1, argtypes), ObjectIdGetDatum(relid));
+	OidFunctionCall1(catalog_function("_floor_restrict", 1, argtypes, false), ObjectIdGetDatum(relid));
 }

@@ -321,7 +321,7 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 		pstmt = copy_to_as_query(pstmt);
 	}
 
-	ddl_before(pstmt, query_string, &state);
+	ddl_before(pstmt, &state);
 	holdable = IsA(pstmt->utilityStmt, DeclareCursorStmt) &&
 		(((DeclareCursorStmt *) pstmt->utilityStmt)->options & CURSOR_OPT_HOLD) != 0;
 	if (holdable || IsA(pstmt->utilityStmt, RefreshMatViewStmt))

@@ -190,15 +190,6 @@ security_label(Oid classid, Oid objid, int subid)
 	return GetSecurityLabel(&address, PURPOSE_PROVIDER);
 }
 
-/*
- * Returns the table's own declaration as text, or NULL.
- */
-char *
-protection_own_label(Oid relid)
-{
-	return security_label(RelationRelationId, relid, 0);
-}
-
 static void
 involve(Oid relid)
 {

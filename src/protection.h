@@ -64,6 +64,5 @@ extern bool protection_any(void);
 extern const RelationPolicy *protection_find(Oid relid);
 extern List *protection_ancestors(Oid relid);
 extern Oid	protection_lookup_table(const char *schema, const char *table);
-extern char *protection_own_label(Oid relid);
 
 #endif							/* PURPOSE_PROTECTION_H */

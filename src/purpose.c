@@ -64,8 +64,8 @@ purpose_path_contains(const char *ancestor, const char *name)
 	return strncmp(ancestor, name, len) == 0 && (name[len] == '\0' || name[len] == '.');
 }
 
-LegalBasis
-purpose_parse_basis(const char *text)
+static LegalBasis
+parse_basis(const char *text)
 {
 	static const struct
 	{
@@ -141,7 +141,7 @@ load_purposes(const CatalogOids *oids)
 
 		value = heap_getattr(tuple, Anum_purpose_basis, desc, &isnull);
 		purpose->basis = isnull ? BASIS_UNKNOWN :
-			purpose_parse_basis(TextDatumGetCString(value));
+			parse_basis(TextDatumGetCString(value));
 		value = heap_getattr(tuple, Anum_purpose_requires_just, desc, &isnull);
 		purpose->requires_justification = !isnull && DatumGetBool(value);
 		value = heap_getattr(tuple, Anum_purpose_despite_restr, desc, &isnull);

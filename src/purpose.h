@@ -46,7 +46,6 @@ extern const Purpose *purpose_find(const char *name);
 extern bool purpose_granted_to(const Purpose *purpose, Oid role);
 extern bool purpose_name_valid(const char *name);
 extern bool purpose_path_contains(const char *ancestor, const char *name);
-extern LegalBasis purpose_parse_basis(const char *text);
 extern ConsentModel purpose_consent_model(LegalBasis basis);
 
 #endif							/* PURPOSE_PURPOSE_H */
