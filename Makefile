@@ -41,6 +41,9 @@ WERROR = -Werror
 # signed with unsigned.  Both are usual in code written to its hooks, too.
 PG_CFLAGS = -Wall -Wextra $(WERROR) -Wno-unused-parameter -Wno-sign-compare
 
+# AES-GCM, HMAC and random numbers are OpenSSL's libcrypto.
+SHLIB_LINK += -lcrypto
+
 # A changed header rebuilds what includes it.  PGXS does that only where
 # PostgreSQL itself was built with dependency tracking, which packages are not.
 PG_CFLAGS += -MMD -MP

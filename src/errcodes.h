@@ -34,4 +34,17 @@
 /* A purpose, label or table cannot go while something still relies on it. */
 #define ERRCODE_PURPOSE_IN_USE			MAKE_SQLSTATE('P', 'U', '0', '1', '0')
 
+/* The keyring is missing, cannot be read, or is not this database's. */
+#define ERRCODE_KEYRING_UNAVAILABLE		MAKE_SQLSTATE('P', 'U', '0', '1', '1')
+/* A value was tampered with, or belongs to another keyring. */
+#define ERRCODE_INVALID_SEALED_VALUE	MAKE_SQLSTATE('P', 'U', '0', '1', '2')
+/* This instance does not hold the keyring's claim. */
+#define ERRCODE_KEYRING_NOT_CLAIMED		MAKE_SQLSTATE('P', 'U', '0', '1', '3')
+/* Plaintext cannot be stored where nothing seals it. */
+#define ERRCODE_NOT_SEALED				MAKE_SQLSTATE('P', 'U', '0', '1', '4')
+/* The subject's keys were shredded. */
+#define ERRCODE_SUBJECT_SHREDDED		MAKE_SQLSTATE('P', 'U', '0', '1', '5')
+/* A sealed value of another subject, label or group is not accepted here. */
+#define ERRCODE_FOREIGN_SEALED_VALUE	MAKE_SQLSTATE('P', 'U', '0', '1', '6')
+
 #endif							/* PURPOSE_ERRCODES_H */
