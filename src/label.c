@@ -11,6 +11,9 @@
 #include "label.h"
 #include "purpose.h"
 
+/* Most that "pad" rounds up to, in bytes. */
+#define LABEL_MAX_PAD	65536
+
 typedef struct Scanner
 {
 	const char *at;				/* next character */
@@ -145,13 +148,123 @@ scan_else(Scanner *s, Label *label)
 }
 
 /*
- * Parses a label.  Returns NULL, with *problem set to a phrase that names the
- * clause at fault, when text does not follow the grammar.
+ * Reads the number after "pad".
  */
-Label *
-label_parse(const char *text, char **problem)
+static int
+scan_pad(Scanner *s)
 {
-	static const char *const clauses[] = {"for", "never", "else", "category", "source", "keep"};
+	long		number = 0;
+	char	   *end = NULL;
+
+	scan(s);
+	if (s->word != NULL && !s->quoted)
+		number = strtol(s->word, &end, 10);
+	if (end == NULL || *end != '\0' || number < 1 || number > LABEL_MAX_PAD)
+		fail(s, psprintf("\"pad\" must be followed by a number from 1 to %d", LABEL_MAX_PAD));
+	scan(s);
+	return (int) number;
+}
+
+/*
+ * Reads the base type's modifiers, a string such as '(12,2)'.
+ */
+static char *
+scan_modifier(Scanner *s)
+{
+	char	   *modifier;
+
+	scan(s);
+	modifier = s->word;
+	if (modifier == NULL || !s->quoted || modifier[0] != '(' ||
+		modifier[strlen(modifier) - 1] != ')')
+		fail(s, "\"as\" must be followed by modifiers in quotes, such as '(12,2)'");
+	scan(s);
+	return modifier;
+}
+
+static bool
+scan_weak(Scanner *s)
+{
+	scan(s);
+	if (!is_word(s, "weak"))
+		fail(s, "\"searchable\" must be followed by \"weak\"");
+	scan(s);
+	return true;
+}
+
+typedef enum Clause
+{
+	CLAUSE_FOR,
+	CLAUSE_NEVER,
+	CLAUSE_ELSE,
+	CLAUSE_CATEGORY,
+	CLAUSE_SOURCE,
+	CLAUSE_KEEP,
+	CLAUSE_GROUP,
+	CLAUSE_PAD,
+	CLAUSE_SEARCHABLE,
+	CLAUSE_AS
+} Clause;
+
+static const struct
+{
+	const char *word;
+	bool		in_column;		/* may stand in the label of a column */
+	bool		in_sealed;		/* ... of a sealed type */
+}			clauses[] = {
+	[CLAUSE_FOR] = {"for", true, true},
+	[CLAUSE_NEVER] = {"never", true, true},
+	[CLAUSE_ELSE] = {"else", true, false},
+	[CLAUSE_CATEGORY] = {"category", true, false},
+	[CLAUSE_SOURCE] = {"source", true, false},
+	[CLAUSE_KEEP] = {"keep", true, true},
+	[CLAUSE_GROUP] = {"group", false, true},
+	[CLAUSE_PAD] = {"pad", false, true},
+	[CLAUSE_SEARCHABLE] = {"searchable", false, true},
+	[CLAUSE_AS] = {"as", false, true},
+};
+
+static void
+scan_clause(Scanner *s, Clause clause, Label *label)
+{
+	switch (clause)
+	{
+		case CLAUSE_FOR:
+			label->allowed = scan_purposes(s, "for");
+			break;
+		case CLAUSE_NEVER:
+			label->prohibited = scan_purposes(s, "never");
+			break;
+		case CLAUSE_ELSE:
+			scan_else(s, label);
+			break;
+		case CLAUSE_CATEGORY:
+			label->category = scan_name(s, "category");
+			break;
+		case CLAUSE_SOURCE:
+			label->source = scan_name(s, "source");
+			break;
+		case CLAUSE_KEEP:
+			label->keep = scan_name(s, "keep");
+			break;
+		case CLAUSE_GROUP:
+			label->group = scan_name(s, "group");
+			break;
+		case CLAUSE_PAD:
+			label->pad = scan_pad(s);
+			break;
+		case CLAUSE_SEARCHABLE:
+			label->weak = scan_weak(s);
+			break;
+		case CLAUSE_AS:
+			label->modifier = scan_modifier(s);
+			break;
+	}
+}
+
+static Label *
+parse(const char *text, bool sealed, char **problem)
+{
 	Scanner		s = {.at = text};
 	Label	   *label = palloc0(sizeof(Label));
 	bool		seen[lengthof(clauses)] = {false};
@@ -168,7 +281,8 @@ label_parse(const char *text, char **problem)
 
 		for (clause = 0; clause < lengthof(clauses); clause++)
 		{
-			if (is_word(&s, clauses[clause]))
+			if ((sealed ? clauses[clause].in_sealed : clauses[clause].in_column) &&
+				is_word(&s, clauses[clause].word))
 				break;
 		}
 		if (clause == lengthof(clauses))
@@ -178,37 +292,71 @@ label_parse(const char *text, char **problem)
 		}
 		if (seen[clause])
 		{
-			fail(&s, psprintf("clause \"%s\" stands twice", clauses[clause]));
+			fail(&s, psprintf("clause \"%s\" stands twice", clauses[clause].word));
 			break;
 		}
 		seen[clause] = true;
-
-		switch (clause)
-		{
-			case 0:
-				label->allowed = scan_purposes(&s, "for");
-				break;
-			case 1:
-				label->prohibited = scan_purposes(&s, "never");
-				break;
-			case 2:
-				scan_else(&s, label);
-				break;
-			case 3:
-				label->category = scan_name(&s, "category");
-				break;
-			case 4:
-				label->source = scan_name(&s, "source");
-				break;
-			case 5:
-				label->keep = scan_name(&s, "keep");
-				break;
-		}
+		scan_clause(&s, clause, label);
 	}
-	if (s.problem == NULL && !seen[0])
+	if (s.problem == NULL && !seen[CLAUSE_FOR])
 		fail(&s, "clause \"for\" is missing");
+	/* Printed with a blank after each comma, it must be read back. */
+	if (s.problem == NULL && strlen(text) > LABEL_MAX_LEN / 2 &&
+		strlen(label_deparse(label)) > LABEL_MAX_LEN)
+		fail(&s, "it is too long");
 	*problem = s.problem;
 	return s.problem == NULL ? label : NULL;
+}
+
+/*
+ * Parses a column's label.  Returns NULL, with *problem set to a phrase that
+ * names the clause at fault, when text does not follow the grammar.
+ */
+Label *
+label_parse(const char *text, char **problem)
+{
+	return parse(text, false, problem);
+}
+
+static int
+compare_names(const ListCell *a, const ListCell *b)
+{
+	return strcmp(lfirst(a), lfirst(b));
+}
+
+/*
+ * Sorts a list of names and drops those that stand twice.
+ */
+static List *
+sort_names(List *names)
+{
+	List	   *sorted = NIL;
+	ListCell   *lc;
+
+	list_sort(names, compare_names);
+	foreach(lc, names)
+	{
+		if (sorted == NIL || strcmp(llast(sorted), lfirst(lc)) != 0)
+			sorted = lappend(sorted, lfirst(lc));
+	}
+	return sorted;
+}
+
+/*
+ * Parses the label of a sealed type, which label_deparse() then prints in its
+ * canonical form.  Returns NULL, with *problem set, as label_parse() does.
+ */
+Label *
+label_parse_sealed(const char *text, char **problem)
+{
+	Label	   *label = parse(text, true, problem);
+
+	if (label != NULL)
+	{
+		label->allowed = sort_names(label->allowed);
+		label->prohibited = sort_names(label->prohibited);
+	}
+	return label;
 }
 
 static void
@@ -227,6 +375,19 @@ print_purposes(StringInfo buf, const char *clause, const List *purposes)
 	}
 }
 
+static void
+print_string(StringInfo buf, const char *clause, const char *string)
+{
+	appendStringInfo(buf, "%s'", clause);
+	for (const char *p = string; *p; p++)
+	{
+		if (*p == '\'')
+			appendStringInfoChar(buf, '\'');
+		appendStringInfoChar(buf, *p);
+	}
+	appendStringInfoChar(buf, '\'');
+}
+
 /*
  * Prints a label in its canonical form, which label_parse() takes back.
  */
@@ -241,22 +402,21 @@ label_deparse(const Label *label)
 	if (label->otherwise == LABEL_ELSE_NULL)
 		appendStringInfoString(&buf, " else null");
 	else if (label->otherwise == LABEL_ELSE_EXPRESSION)
-	{
-		appendStringInfoString(&buf, " else '");
-		for (const char *p = label->expression; *p; p++)
-		{
-			if (*p == '\'')
-				appendStringInfoChar(&buf, '\'');
-			appendStringInfoChar(&buf, *p);
-		}
-		appendStringInfoChar(&buf, '\'');
-	}
+		print_string(&buf, " else ", label->expression);
 	if (label->category)
 		appendStringInfo(&buf, " category %s", label->category);
 	if (label->source)
 		appendStringInfo(&buf, " source %s", label->source);
 	if (label->keep)
 		appendStringInfo(&buf, " keep %s", label->keep);
+	if (label->group)
+		appendStringInfo(&buf, " group %s", label->group);
+	if (label->pad)
+		appendStringInfo(&buf, " pad %d", label->pad);
+	if (label->weak)
+		appendStringInfoString(&buf, " searchable weak");
+	if (label->modifier)
+		print_string(&buf, " as ", label->modifier);
 	return buf.data;
 }
 

@@ -44,8 +44,10 @@ typedef struct Purpose
 
 extern const Purpose *purpose_find(const char *name);
 extern bool purpose_granted_to(const Purpose *purpose, Oid role);
+extern ConsentModel purpose_consent_model(LegalBasis basis);
+
+/* purposepath.c */
 extern bool purpose_name_valid(const char *name);
 extern bool purpose_path_contains(const char *ancestor, const char *name);
-extern ConsentModel purpose_consent_model(LegalBasis basis);
 
 #endif							/* PURPOSE_PURPOSE_H */
