@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <time.h>
+
 #include "access/xact.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -48,4 +50,22 @@ clock_now(void)
 													   Int32GetDatum(-1)));
 #endif
 	return GetCurrentStatementStartTimestamp();
+}
+
+/*
+ * Returns milliseconds since the machine started, in which it slept or not: a
+ * lease must lapse on a machine that was suspended, and nobody can set this
+ * clock.  Never 0.
+ */
+uint64
+clock_elapsed_ms(void)
+{
+	struct timespec now;
+
+	if (clock_gettime(CLOCK_BOOTTIME, &now) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYSTEM_ERROR),
+				 errmsg("could not read the clock: %m"),
+				 errhint("pg_purpose needs a system that has CLOCK_BOOTTIME.")));
+	return (uint64) now.tv_sec * 1000 + now.tv_nsec / 1000000 + 1;
 }

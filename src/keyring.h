@@ -7,9 +7,11 @@
 #define PURPOSE_KEYRING_H
 
 #include "keyprovider.h"
+#include "keysegment.h"
 #include "keytree.h"
 
-extern void keyring_init(void);	/* shared memory; while preloading */
+extern void keyring_init(void); /* settings and shared memory; while
+								 * preloading */
 
 /* Is a keyring recorded for this database? */
 extern bool keyring_exists(void);
@@ -42,5 +44,28 @@ extern const uint8 *keyring_pending_key(void);
 
 /* After this transaction's commit, tell the worker that there is work. */
 extern void keyring_request_cycle(void);
+
+/* The same for the journal, in a database that has a keyring. */
+extern void keyring_request_journal(void);
+
+/* ----------
+ * For the functions that administer the keyring, and for its worker
+ * ----------
+ */
+
+/* The keyring that is bound, or NULL; its provider.  Both raise PU011. */
+extern KeyringRef *keyring_bound(void);
+extern KeyringRef *keyring_require(void);
+extern KeyProvider *keyring_open_provider(void);
+
+/* One process of this database at a time; released by the transaction's end. */
+extern void keyring_lock(void);
+extern void keyring_unlock(void);
+
+/* Makes a new keyring at the provider, which nothing is bound to yet. */
+extern void keyring_found(uint8 keyring[KEYRING_ID_LEN]);
+
+/* The binding of this database changed. */
+extern void keyring_invalidate_binding(void);
 
 #endif							/* PURPOSE_KEYRING_H */

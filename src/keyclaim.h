@@ -1,0 +1,115 @@
+/*
+ * keyclaim.h
+ *		Who may change a keyring, and which numbers are given out.
+ *
+ * claim.<v>, all integers big-endian:
+ *
+ *	offset	length	field
+ *	0		8		"PGPCLAIM"
+ *	8		2		format, 1
+ *	10		2		flags: 1 = released by its holder
+ *	12		16		keyring
+ *	28		8		fencing token; grows with each new holder
+ *	36		4		lease in milliseconds
+ *	40		32		holder: SHA-256 of machine, data directory and database
+ *	72		16		nonce of the holder's postmaster
+ *	88		16		SHA-256 of the holder's boot, its first bytes
+ *	104		8		time of writing, microseconds since 2000, for people
+ *	112		n		host and data directory, for people
+ *
+ * extents.<v>:
+ *
+ *	offset	length	field
+ *	0		8		"PGPEXTNT"
+ *	8		2		format, 1
+ *	10		2		zero
+ *	12		16		keyring
+ *	28		8		numbers below this one are given out
+ *	36		8		fencing token of who took the last extent
+ *
+ * Of both the highest version counts.
+ */
+#ifndef PURPOSE_KEYCLAIM_H
+#define PURPOSE_KEYCLAIM_H
+
+#include "datatype/timestamp.h"
+
+#include "compat.h"
+#include "keysegment.h"
+
+#define KEYCLAIM_HOLDER_LEN		32
+#define KEYCLAIM_BOOT_LEN		16
+
+/* How many numbers an extent has. */
+#define KEYCLAIM_EXTENT			65536
+
+typedef struct KeyClaim
+{
+	uint64		version;
+	bool		released;
+	uint64		fence;
+	uint32		lease_ms;
+	uint8		holder[KEYCLAIM_HOLDER_LEN];
+	uint8		nonce[KEYSEGMENT_NONCE_LEN];
+	uint8		boot[KEYCLAIM_BOOT_LEN];
+	TimestampTz written_at;
+	char	   *holder_name;
+} KeyClaim;
+
+/* The setting purpose.key_lease, in milliseconds; purpose.claim_on_promotion. */
+extern int	keyclaim_lease;
+extern bool keyclaim_on_promotion;
+
+extern void keyclaim_init(void);
+
+/* The claim as the provider has it now.  ABSENT, or UNKNOWN after a warning. */
+extern KeyProviderResult keyclaim_read(KeyProvider *provider,
+									   const uint8 keyring[KEYRING_ID_LEN], KeyClaim *claim);
+
+/*
+ * Makes the slot's standing what it is: renews the claim that this server
+ * holds, takes again what this instance held.  `force`: at the provider, even
+ * if there is time left.  Raises nothing because a provider fails.  During
+ * recovery it only looks.
+ */
+extern KeyClaimStanding keyclaim_refresh(KeyProvider *provider, KeyringRef *ref, bool force);
+
+/* Raises PU013, in the words for this standing. */
+compat_noreturn extern void keyclaim_refuse(KeyClaimStanding standing);
+
+/* Is it held now?  Then its fencing token. */
+extern bool keyclaim_held(KeyringRef *ref, uint64 *fence);
+
+/*
+ * Takes the claim from whoever held it; waits until the holder's lease has
+ * lapsed.  Raises PU013 if the holder is alive, PU011 if a provider fails.
+ */
+extern void keyclaim_take(KeyProvider *provider, KeyringRef *ref);
+
+/* Stores the first claim of a new keyring. */
+extern void keyclaim_found(KeyProvider *provider, KeyringRef *ref);
+
+/* Gives the claim up, so that it can be taken at once. */
+extern void keyclaim_release(KeyProvider *provider, KeyringRef *ref);
+
+/* Reads up to which number extents are given out.  Raises PU011. */
+extern uint64 keyclaim_read_extents(KeyProvider *provider,
+									const uint8 keyring[KEYRING_ID_LEN]);
+
+/* Stores the first, empty extents of a new keyring. */
+extern void keyclaim_found_extents(KeyProvider *provider, KeyringRef *ref);
+
+/*
+ * Draws a number from the server's own extent.  Returns false if the provider
+ * has to be asked first.
+ */
+extern bool keyclaim_draw_quickly(KeyringRef *ref, uint64 *number);
+
+/*
+ * The same, having asked: renews the claim, claims another extent if the last
+ * one is used up.  One process of the server at a time.  Raises PU013 without
+ * the claim, PU011 if a provider fails.
+ */
+extern uint64 keyclaim_draw_number(KeyProvider *provider, KeyringRef *ref);
+
+#endif							/* PURPOSE_KEYCLAIM_H */
