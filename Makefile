@@ -21,6 +21,8 @@ MODULE_big = pg_purpose
 PGFILEDESC = "pg_purpose - purpose limitation, consent and erasure for personal data"
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 DATA = $(sort $(wildcard sql/pg_purpose--*.sql))
+# Programs for purpose.keyring = 'command:...'; see docs/key-providers.md.
+SCRIPTS = share/pg_purpose-keyring-pkcs11
 
 # sql/ holds the install scripts and the regression tests; pg_regress wants the
 # latter there.  Each test finds the extension created, so that any of them

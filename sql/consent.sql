@@ -340,11 +340,18 @@ INSERT INTO consent_s.forged (subject_table, subject, purpose) VALUES ('consent_
 RESET ROLE;
 SELECT permitted AS "13 consented" FROM purpose.consents('consent_s.person', 13) WHERE purpose = 'consent_in';
 \set VERBOSITY default
--- What PUBLIC may execute, use and read: nothing that administers.
+-- What PUBLIC may execute, use and read: nothing that administers.  The many
+-- functions that make sealed types up are shown by what they do: their symbols.
 SELECT p.oid::regprocedure AS "PUBLIC may execute" FROM pg_proc p
 WHERE p.pronamespace = 'purpose'::regnamespace
 AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE')
+AND p.proname !~ '^(sealed|searchable)_' AND p.proname <> 'seal'
 ORDER BY p.proname COLLATE "C", p.oid::regprocedure::text COLLATE "C";
+SELECT DISTINCT p.prosrc AS "PUBLIC may execute" FROM pg_proc p
+WHERE p.pronamespace = 'purpose'::regnamespace
+AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0 AND a.privilege_type = 'EXECUTE')
+AND (p.proname ~ '^(sealed|searchable)_' OR p.proname = 'seal')
+ORDER BY 1;
 SELECT c.relname, a.privilege_type FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault((CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END)::"char", c.relowner))) a
 WHERE c.relnamespace = 'purpose'::regnamespace AND a.grantee = 0 ORDER BY c.relname COLLATE "C", 2;
 -- Every function of ours has its search_path pinned, but for those in C; and a comment.

@@ -3,7 +3,7 @@
  *		Full install script.
  *
  * Order: schema and tables; what C needs; purposes; labels; tables; consent;
- * observing and checking.  Each object has its COMMENT and its privileges
+ * sealed types; migration; shredding; observing and checking.  Each object has its COMMENT and its privileges
  * beside it.  Functions whose name starts with an underscore are internal.
  * Administrative functions are revoked from PUBLIC; being granted EXECUTE on
  * them is what makes a privacy officer.
@@ -77,6 +77,7 @@ CREATE TABLE purpose.consent_state (
 	CONSTRAINT consent_state_pkey PRIMARY KEY (subject_table, subject, purpose),
 	CHECK ((purpose = '') = (state = 'restricted'))
 );
+CREATE INDEX consent_state_restricted_idx ON purpose.consent_state (subject_table) WHERE purpose = '';
 COMMENT ON TABLE purpose.consent_state IS 'The state in force for each subject and purpose; the empty purpose holds the restriction of processing (GDPR Art. 18)';
 
 CREATE UNLOGGED TABLE purpose.consent_import (
@@ -90,6 +91,161 @@ CREATE UNLOGGED TABLE purpose.consent_import (
 );
 COMMENT ON TABLE purpose.consent_import IS 'COPY or INSERT consents into this table to record them in bulk; it stays empty';
 
+CREATE TABLE purpose.keyring_binding (
+	single boolean PRIMARY KEY DEFAULT true CHECK (single),
+	keyring uuid NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT now(),
+	created_by name NOT NULL
+);
+COMMENT ON TABLE purpose.keyring_binding IS 'Which keyring this database''s sealed values are under. A restored dump is bound to it as well';
+
+CREATE TABLE purpose.sealed_type_registry (
+	sealed_type regtype CONSTRAINT sealed_type_registry_pkey PRIMARY KEY,
+	base_type regtype NOT NULL,
+	name text COLLATE "C" NOT NULL,
+	pad int NOT NULL,
+	is_binary boolean NOT NULL,
+	searchable boolean NOT NULL,
+	shipped boolean NOT NULL
+);
+COMMENT ON TABLE purpose.sealed_type_registry IS 'Sealed types and what they seal. Values are bound to name, so it never changes; pad is the multiple that plaintext is padded to where a label names none; is_binary: sealed in the base type''s binary form, else as text; searchable: values carry a token that equality is compared by';
+GRANT SELECT ON purpose.sealed_type_registry TO PUBLIC;
+
+CREATE TABLE purpose.sealed_label (
+	label_id bigint CONSTRAINT sealed_label_pkey PRIMARY KEY,
+	typmod int NOT NULL CONSTRAINT sealed_label_typmod_key UNIQUE,
+	label text COLLATE "C" NOT NULL
+);
+COMMENT ON TABLE purpose.sealed_label IS 'Labels of sealed types. Id and type modifier are parts of a hash of the text, the same in every database; rows never change';
+GRANT SELECT ON purpose.sealed_label TO PUBLIC;
+
+CREATE TABLE purpose.key_group (
+	name text COLLATE "C" PRIMARY KEY,
+	number int NOT NULL UNIQUE
+);
+COMMENT ON TABLE purpose.key_group IS 'Key groups that labels name; the number is part of a hash of the name';
+GRANT SELECT ON purpose.key_group TO PUBLIC;
+
+CREATE TABLE purpose.subject_number (
+	subject_table regclass NOT NULL,
+	subject text COLLATE "C" NOT NULL,
+	number bigint NOT NULL CONSTRAINT subject_number_number_key UNIQUE,
+	CONSTRAINT subject_number_pkey PRIMARY KEY (subject_table, subject)
+);
+COMMENT ON TABLE purpose.subject_number IS 'The number in the keyring of each data subject that had a value sealed. No key, and nothing that one could be made from';
+
+CREATE TABLE purpose.retired_number (
+	subject_table regclass NOT NULL,
+	subject text COLLATE "C" NOT NULL,
+	number bigint NOT NULL CONSTRAINT retired_number_number_key UNIQUE
+);
+CREATE INDEX retired_number_subject_idx ON purpose.retired_number (subject_table, subject);
+COMMENT ON TABLE purpose.retired_number IS 'Numbers that subjects had before they were readmitted after a shred';
+
+CREATE TABLE purpose.token_key (
+	relation regclass NOT NULL,
+	"column" name NOT NULL,
+	number bigint NOT NULL UNIQUE,
+	created_at timestamptz NOT NULL,
+	CONSTRAINT token_key_pkey PRIMARY KEY (relation, "column")
+);
+COMMENT ON TABLE purpose.token_key IS 'The number in the keyring of the token key of each searchable column; partitions share that of their topmost parent';
+
+CREATE TABLE purpose.shred_receipt (
+	receipt_id uuid CONSTRAINT shred_receipt_pkey PRIMARY KEY DEFAULT gen_random_uuid(),
+	keyring uuid NOT NULL,
+	numbers bigint[] NOT NULL,
+	group_numbers int[],
+	groups text[],
+	kind text NOT NULL DEFAULT 'subject' CHECK (kind IN ('subject', 'token')),
+	subject_hash bytea,
+	requested_at timestamptz NOT NULL DEFAULT now(),
+	requested_by name NOT NULL,
+	unreachable_at timestamptz,
+	punctured_version bigint,
+	destroyed_at timestamptz,
+	evidence text
+);
+CREATE INDEX shred_receipt_pending_idx ON purpose.shred_receipt (requested_at) WHERE destroyed_at IS NULL;
+CREATE INDEX shred_receipt_numbers_idx ON purpose.shred_receipt ((numbers[1]));
+COMMENT ON TABLE purpose.shred_receipt IS 'Shreds. Until destroyed_at is set a row is the tombstone that keeps the keys from being used; groups NULL means all of them. numbers begins with the subject''s current one';
+
+CREATE TABLE purpose.column_migration (
+	migration_id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT column_migration_pkey PRIMARY KEY,
+	relation regclass NOT NULL,
+	"column" name NOT NULL,
+	direction text NOT NULL CHECK (direction IN ('seal', 'unseal')),
+	abandoned boolean NOT NULL DEFAULT false,
+	label text NOT NULL,
+	column_label text,
+	shadow name NOT NULL,
+	target text NOT NULL,
+	shredded_as_null boolean NOT NULL,
+	phase text NOT NULL CHECK (phase IN ('converting', 'rewriting', 'statistics', 'done')),
+	pass int NOT NULL DEFAULT 1,
+	part regclass,
+	next_block bigint,
+	end_block bigint,
+	pass_found bigint NOT NULL DEFAULT 0,
+	nobodys bigint NOT NULL DEFAULT 0,
+	shredded bigint NOT NULL DEFAULT 0,
+	closed bigint NOT NULL DEFAULT 0,
+	rows_done bigint NOT NULL DEFAULT 0,
+	rows_estimated bigint NOT NULL,
+	started_at timestamptz NOT NULL,
+	started_by name NOT NULL,
+	last_batch_at timestamptz,
+	rewritten_by xid8,
+	finished_at timestamptz,
+	clear_copies_until timestamptz
+);
+CREATE UNIQUE INDEX column_migration_unfinished_key ON purpose.column_migration (relation) WHERE finished_at IS NULL;
+COMMENT ON TABLE purpose.column_migration IS 'Columns that were, or are being, sealed or unsealed in place. part, next_block: how far the pass over the rows has come; pass_found: rows that it changed or had to leave; clear_copies_until: when the last backup that holds the column in clear expires, by purpose.backup_horizon';
+
+CREATE TABLE purpose.journal_state (
+	keyring uuid CONSTRAINT journal_state_pkey PRIMARY KEY,
+	incarnation bigint NOT NULL,
+	sequence bigint NOT NULL,
+	hash bytea NOT NULL
+);
+COMMENT ON TABLE purpose.journal_state IS 'Up to which entry this database has written the journal beside its keyring, and the chain of hashes there. A journal that goes on tells that the database was put back to an earlier moment';
+
+CREATE TABLE purpose.journal_outbox (
+	event uuid CONSTRAINT journal_outbox_pkey PRIMARY KEY DEFAULT gen_random_uuid(),
+	id bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+	kind text NOT NULL,
+	imported boolean NOT NULL DEFAULT false,
+	subject_table regclass,
+	subject text COLLATE "C",
+	purpose text COLLATE "C",
+	at timestamptz NOT NULL,
+	detail jsonb
+);
+COMMENT ON TABLE purpose.journal_outbox IS 'Events that wait for being appended to the journal; written by the transaction that does them';
+
+CREATE TABLE purpose.journal_table (
+	subject_table regclass CONSTRAINT journal_table_pkey PRIMARY KEY,
+	name text COLLATE "C" NOT NULL CONSTRAINT journal_table_name_key UNIQUE
+);
+COMMENT ON TABLE purpose.journal_table IS 'Under which name a subject table is in the journal: the one that it had when the journal first met it, whatever it is called now';
+
+CREATE TABLE purpose.journal_replay (
+	id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT journal_replay_pkey PRIMARY KEY,
+	sequence bigint NOT NULL,
+	kind text NOT NULL,
+	imported boolean NOT NULL,
+	table_name text COLLATE "C",
+	subject_hash bytea,
+	purpose text COLLATE "C",
+	at timestamptz NOT NULL,
+	detail jsonb,
+	late boolean NOT NULL DEFAULT false,
+	subject_table regclass,
+	subject text COLLATE "C"
+);
+CREATE INDEX journal_replay_hash_idx ON purpose.journal_replay (subject_hash);
+COMMENT ON TABLE purpose.journal_replay IS 'Entries of the journal that reconcile() could not replay because their subject is not there. It tries again each time';
+
 -- Dropped relations and roles would be dumped as numbers, which could hit a
 -- stranger in the restored database: these rows stay behind.
 SELECT pg_catalog.pg_extension_config_dump('purpose.purpose_catalog', '');
@@ -100,6 +256,28 @@ SELECT pg_catalog.pg_extension_config_dump('purpose.consent_history',
 SELECT pg_catalog.pg_extension_config_dump('purpose.consent_history_event_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('purpose.consent_state',
 	'WHERE subject_table::oid IN (SELECT oid FROM pg_catalog.pg_class)');
+SELECT pg_catalog.pg_extension_config_dump('purpose.sealed_type_registry', 'WHERE NOT shipped');
+SELECT pg_catalog.pg_extension_config_dump('purpose.sealed_label', '');
+SELECT pg_catalog.pg_extension_config_dump('purpose.key_group', '');
+SELECT pg_catalog.pg_extension_config_dump('purpose.subject_number',
+	'WHERE subject_table::oid IN (SELECT oid FROM pg_catalog.pg_class)');
+SELECT pg_catalog.pg_extension_config_dump('purpose.retired_number',
+	'WHERE subject_table::oid IN (SELECT oid FROM pg_catalog.pg_class)');
+SELECT pg_catalog.pg_extension_config_dump('purpose.token_key',
+	'WHERE relation::oid IN (SELECT oid FROM pg_catalog.pg_class)');
+SELECT pg_catalog.pg_extension_config_dump('purpose.keyring_binding', '');
+SELECT pg_catalog.pg_extension_config_dump('purpose.shred_receipt', '');
+SELECT pg_catalog.pg_extension_config_dump('purpose.journal_state', '');
+SELECT pg_catalog.pg_extension_config_dump('purpose.journal_outbox',
+	'WHERE subject_table IS NULL OR subject_table::oid IN (SELECT oid FROM pg_catalog.pg_class)');
+SELECT pg_catalog.pg_extension_config_dump('purpose.journal_outbox_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('purpose.journal_table',
+	'WHERE subject_table::oid IN (SELECT oid FROM pg_catalog.pg_class)');
+SELECT pg_catalog.pg_extension_config_dump('purpose.journal_replay', '');
+SELECT pg_catalog.pg_extension_config_dump('purpose.journal_replay_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('purpose.column_migration',
+	'WHERE relation::oid IN (SELECT oid FROM pg_catalog.pg_class)');
+SELECT pg_catalog.pg_extension_config_dump('purpose.column_migration_migration_id_seq', '');
 
 -- ---------------------------------------------------------------------------
 -- What C needs and offers
@@ -819,6 +997,7 @@ BEGIN
 		RAISE EXCEPTION 'the protection of % cannot be resolved: %', relation, state.problem USING ERRCODE = 'PU006';
 	END IF;
 	PERFORM purpose._floor_sync_tree(relation, force);
+	PERFORM purpose._seal_sync_tree(relation);
 END $$;
 COMMENT ON FUNCTION purpose.protect(regclass, text, regclass, text, text, boolean) IS 'Puts the rows of a table under its data subjects'' consent: subject => columns that name the subject (of => whose, where no foreign key says so), or via => a foreign key to a protected table. mode => observe lets everything through and records. Called again, it changes what is given. Takes an ACCESS EXCLUSIVE lock for a moment. Errors PU006, 22023, 42703, 42804, 42809, 55000';
 REVOKE ALL ON FUNCTION purpose.protect(regclass, text, regclass, text, text, boolean) FROM PUBLIC;
@@ -856,6 +1035,12 @@ BEGIN
 		RAISE EXCEPTION '% is not protected', relation USING ERRCODE = 'PU006',
 			HINT = 'SELECT * FROM purpose.protected_tables lists those that are.';
 	END IF;
+	SELECT m.relation INTO dependent FROM purpose.column_migration m
+		WHERE m.finished_at IS NULL AND m.relation IN (SELECT t FROM purpose._tree(unprotect.relation) t) LIMIT 1;
+	IF found THEN
+		RAISE EXCEPTION 'a column of % is being sealed or unsealed', dependent
+			USING ERRCODE = 'PU010', HINT = 'SELECT * FROM purpose.seal_progress shows which.  Finish that first.';
+	END IF;
 	SELECT d.relation INTO dependent FROM purpose._declared_tables d
 		WHERE d.target = unprotect.relation AND d.relation <> unprotect.relation LIMIT 1;
 	IF found THEN
@@ -864,6 +1049,7 @@ BEGIN
 	END IF;
 	PERFORM purpose._set_label(relation, NULL, NULL);
 	PERFORM purpose._floor_sync_tree(relation);
+	PERFORM purpose._seal_sync_tree(relation);
 END $$;
 COMMENT ON FUNCTION purpose.unprotect(regclass) IS 'Takes the protection of a table''s rows away; labels of columns stay. Row-level security is put back as protect() found it unless labels still need the floor. Errors PU006, PU010';
 REVOKE ALL ON FUNCTION purpose.unprotect(regclass) FROM PUBLIC;
@@ -915,6 +1101,15 @@ AS $$
 DECLARE
 	r record;
 BEGIN
+	SELECT a.attrelid::regclass AS relation, a.attname INTO r FROM pg_attribute a
+		WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid >= 16384 AND a.atttypid >= 16384
+		AND purpose._contains_sealed(a.atttypid)
+		AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = a.attrelid AND d.deptype = 'e')
+		LIMIT 1;
+	IF found THEN
+		RAISE EXCEPTION 'cannot drop extension pg_purpose while column "%" of relation "%" is sealed', r.attname, r.relation
+			USING ERRCODE = 'PU010', HINT = 'Without the extension nothing opens its values. Unseal it first with purpose.unseal_column().';
+	END IF;
 	FOR r IN SELECT objoid, classoid, objsubid FROM pg_seclabel
 			 WHERE provider = 'purpose' AND classoid = 'pg_class'::regclass LOOP
 		PERFORM purpose._set_label(r.objoid::regclass,
@@ -981,11 +1176,14 @@ AS $$
 DECLARE
 	key text;
 	id bigint;
+	moment timestamptz := purpose._now();
+	has_journal boolean;
 BEGIN
 	IF subject_table IS NULL OR subject IS NULL THEN
 		RAISE EXCEPTION 'a subject table and a subject must be given' USING ERRCODE = '22004';
 	END IF;
 	key := purpose._subject_key(subject_table, subject);
+	has_journal := purpose._begin_event();
 	IF state NOT IN ('restricted', 'restriction_lifted') THEN
 		PERFORM purpose._require_consent_model(purpose, state);
 	END IF;
@@ -1000,20 +1198,27 @@ BEGIN
 		END IF;
 	END IF;
 	INSERT INTO purpose.consent_history (subject_table, subject, purpose, state, at, expires_at, evidence, recorded_by)
-		VALUES (_record_event.subject_table, key, _record_event.purpose, _record_event.state, purpose._now(),
+		VALUES (_record_event.subject_table, key, _record_event.purpose, _record_event.state, moment,
 				_record_event.expires_at, _record_event.evidence, purpose._acting_role_name())
 		RETURNING event_id INTO id;
 	IF state NOT IN ('objection_withdrawn', 'restriction_lifted') THEN
 		INSERT INTO purpose.consent_state AS s (subject_table, subject, purpose, state, expires_at, since, event_id)
 			VALUES (_record_event.subject_table, key, coalesce(_record_event.purpose, ''), _record_event.state,
-					_record_event.expires_at, purpose._now(), id)
+					_record_event.expires_at, moment, id)
 			ON CONFLICT ON CONSTRAINT consent_state_pkey DO UPDATE
 			SET state = excluded.state, expires_at = excluded.expires_at, since = excluded.since,
 				event_id = excluded.event_id;
 	END IF;
+	-- After the state, whose change others wait for: so the journal has the
+	-- order of commits.
+	IF has_journal THEN
+		INSERT INTO purpose.journal_outbox (kind, subject_table, subject, purpose, at, detail)
+			VALUES (state, subject_table, key, purpose, moment,
+					CASE WHEN expires_at IS NOT NULL THEN jsonb_build_object('expires_at', expires_at) END);
+	END IF;
 	RETURN id;
 END $$;
-COMMENT ON FUNCTION purpose._record_event(regclass, text, text, text, timestamptz, jsonb) IS 'Appends a consent event and makes it the state in force';
+COMMENT ON FUNCTION purpose._record_event(regclass, text, text, text, timestamptz, jsonb) IS 'Appends a consent event and makes it the state in force. Error PU017 in a database that was put back and not reconciled';
 REVOKE ALL ON FUNCTION purpose._record_event(regclass, text, text, text, timestamptz, jsonb) FROM PUBLIC;
 
 DO $do$
@@ -1066,6 +1271,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
 	bad record;
+	has_journal boolean := purpose._begin_event();
 BEGIN
 	IF TG_RELID <> 'purpose.consent_import'::regclass THEN
 		RAISE EXCEPTION 'this trigger belongs to purpose.consent_import' USING ERRCODE = '42501';
@@ -1100,6 +1306,11 @@ BEGIN
 			  FROM purpose.consent_history h
 			  WHERE (h.subject_table, h.subject, h.purpose) IN (SELECT k.subject_table, k.subject, k.purpose FROM keyed k)) e
 		ORDER BY e.subject_table, e.subject, e.purpose, e.at DESC, e.event_id DESC
+	), journalled AS (
+		INSERT INTO purpose.journal_outbox (kind, imported, subject_table, subject, purpose, at, detail)
+			SELECT state, true, subject_table, subject, purpose, at,
+				   CASE WHEN expires_at IS NOT NULL THEN jsonb_build_object('expires_at', expires_at) END
+			FROM recorded WHERE has_journal ORDER BY event_id
 	), lifted AS (
 		DELETE FROM purpose.consent_state s USING latest l
 		WHERE l.state = 'objection_withdrawn' AND s.since <= l.at
@@ -1164,6 +1375,1825 @@ BEGIN
 		EXECUTE format('REVOKE ALL ON FUNCTION purpose.consents(regclass, %s) FROM PUBLIC', subject_type);
 	END LOOP;
 END $do$;
+
+-- ---------------------------------------------------------------------------
+-- Sealed types
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION purpose._skip_known_row() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF tg_table_name = 'sealed_label' THEN
+		IF EXISTS (SELECT FROM purpose.sealed_label l WHERE l.label_id = new.label_id AND l.label = new.label) THEN
+			RETURN NULL;
+		END IF;
+	ELSIF tg_table_name = 'sealed_type_registry' THEN
+		IF EXISTS (SELECT FROM purpose.sealed_type_registry r WHERE r = new) THEN
+			RETURN NULL;
+		END IF;
+	ELSIF EXISTS (SELECT FROM purpose.key_group g WHERE g.name = new.name AND g.number = new.number) THEN
+		RETURN NULL;
+	END IF;
+	RETURN new;
+END $$;
+COMMENT ON FUNCTION purpose._skip_known_row() IS 'Lets labels and types arrive, from a dump or a publisher, where they are recorded already';
+REVOKE ALL ON FUNCTION purpose._skip_known_row() FROM PUBLIC;
+CREATE TRIGGER skip_known BEFORE INSERT ON purpose.sealed_label
+	FOR EACH ROW EXECUTE FUNCTION purpose._skip_known_row();
+ALTER TABLE purpose.sealed_label ENABLE ALWAYS TRIGGER skip_known;
+CREATE TRIGGER skip_known BEFORE INSERT ON purpose.sealed_type_registry
+	FOR EACH ROW EXECUTE FUNCTION purpose._skip_known_row();
+ALTER TABLE purpose.sealed_type_registry ENABLE ALWAYS TRIGGER skip_known;
+CREATE TRIGGER skip_known BEFORE INSERT ON purpose.key_group
+	FOR EACH ROW EXECUTE FUNCTION purpose._skip_known_row();
+ALTER TABLE purpose.key_group ENABLE ALWAYS TRIGGER skip_known;
+
+CREATE FUNCTION purpose._record_sealed_label(label_id bigint, typmod int, label text, group_number int,
+	group_name text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+	INSERT INTO purpose.sealed_label VALUES (label_id, typmod, label) ON CONFLICT ON CONSTRAINT sealed_label_pkey DO NOTHING;
+	IF group_name <> '' THEN
+		INSERT INTO purpose.key_group VALUES (group_name, group_number) ON CONFLICT ON CONSTRAINT key_group_pkey DO NOTHING;
+	END IF;
+EXCEPTION WHEN unique_violation THEN
+	RAISE EXCEPTION 'label "%" cannot be used for sealed types in this database', label
+		USING ERRCODE = '42710', DETAIL = 'Its identifier, or that of its key group, is that of another one in use.',
+			  HINT = 'Use a label with another wording, or another name for the key group.';
+END $$;
+COMMENT ON FUNCTION purpose._record_sealed_label(bigint, int, text, int, text) IS 'Writes a label that a sealed column or value uses for the first time. Error 42710 for a collision';
+REVOKE ALL ON FUNCTION purpose._record_sealed_label(bigint, int, text, int, text) FROM PUBLIC;
+
+CREATE FUNCTION purpose._sealed_label(typmod int) RETURNS text
+LANGUAGE c STABLE STRICT
+AS 'MODULE_PATHNAME', 'sealed_label_of';
+COMMENT ON FUNCTION purpose._sealed_label(int) IS 'The label that a sealed type''s modifier stands for; NULL if this database does not know it';
+
+CREATE FUNCTION purpose._contains_sealed(type oid) RETURNS boolean
+LANGUAGE c STABLE STRICT
+AS 'MODULE_PATHNAME', 'sealing_contains_sealed';
+COMMENT ON FUNCTION purpose._contains_sealed(oid) IS 'Is the type sealed, or a domain, array or composite type of sealed ones?';
+
+CREATE FUNCTION purpose.sealed_typmod_in(cstring[]) RETURNS int4
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'sealed_typmod_in';
+COMMENT ON FUNCTION purpose.sealed_typmod_in(cstring[]) IS 'Type modifier input of sealed types: purposes as names, other clauses of the label in quotes. Error PU008';
+
+CREATE FUNCTION purpose.sealed_typmod_out(int4) RETURNS cstring
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'sealed_typmod_out';
+COMMENT ON FUNCTION purpose.sealed_typmod_out(int4) IS 'Type modifier output of sealed types';
+
+CREATE FUNCTION purpose.sealed_typanalyze(internal) RETURNS boolean
+LANGUAGE c STABLE STRICT
+AS 'MODULE_PATHNAME', 'sealed_typanalyze';
+COMMENT ON FUNCTION purpose.sealed_typanalyze(internal) IS 'ANALYZE of sealed types: share of NULLs and width, never values';
+
+CREATE FUNCTION purpose.require_sealed(value "any") RETURNS boolean
+LANGUAGE c STABLE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'sealing_require_sealed';
+COMMENT ON FUNCTION purpose.require_sealed("any") IS 'The CHECK on sealed columns: true, or an error for a value that nothing sealed. Errors PU014, 42501';
+
+CREATE FUNCTION purpose.accept_envelope() RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$ $$;
+COMMENT ON FUNCTION purpose.accept_envelope() IS 'Does nothing. Roles that may execute it may give envelopes as text and have them opened, as a restore without COPY needs; others only write them back to the rows of their own subject';
+REVOKE ALL ON FUNCTION purpose.accept_envelope() FROM PUBLIC;
+
+CREATE FUNCTION purpose._seal_row() RETURNS trigger
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'sealing_seal_row';
+COMMENT ON FUNCTION purpose._seal_row() IS 'Trigger ~purpose_seal: seals what is written to sealed columns for the row''s data subject. Errors PU013 to PU016';
+
+CREATE FUNCTION purpose._seal_sync(relation regclass) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	c record;
+	kind "char";
+	row_type oid;
+	sealed boolean := false;
+	has_trigger boolean;
+	name text;
+BEGIN
+	SELECT relkind, reltype INTO kind, row_type FROM pg_class WHERE oid = relation;
+	IF kind = 'c' THEN
+		-- ALTER TYPE ... CASCADE has changed the tables of this type.
+		FOR c IN SELECT t.oid::regclass AS typed FROM pg_class t WHERE t.reloftype = row_type LOOP
+			PERFORM purpose._seal_sync(c.typed);
+		END LOOP;
+		RETURN;
+	ELSIF kind NOT IN ('r', 'p') THEN
+		RETURN;
+	END IF;
+	FOR c IN SELECT a.attname, a.attnum FROM pg_attribute a
+			 WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+			 AND purpose._contains_sealed(a.atttypid)
+			 ORDER BY a.attnum LOOP
+		sealed := true;
+		IF NOT EXISTS (SELECT FROM pg_constraint o
+					   WHERE o.conrelid = relation AND o.contype = 'c' AND o.conkey = ARRAY[c.attnum]
+					   -- A shadow's CHECK is made NOT VALID: it was all NULL then.
+					   AND (o.convalidated OR EXISTS (SELECT FROM purpose.column_migration m
+													  WHERE m.shadow = c.attname AND m.finished_at IS NULL))
+					   AND NOT o.connoinherit
+					   AND pg_get_expr(o.conbin, o.conrelid) = format('purpose.require_sealed(%I)', c.attname)) THEN
+			-- The name does not depend on the table's, so that a table can become
+			-- a partition or a child of another.
+			name := 'purpose_sealed_' || c.attname;
+			EXECUTE format('ALTER TABLE %s ADD %s CHECK (purpose.require_sealed(%I))', relation,
+				CASE WHEN octet_length(name) < 64
+						AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conrelid = relation AND o.conname = name)
+					THEN format('CONSTRAINT %I', name) ELSE '' END, c.attname);
+		END IF;
+	END LOOP;
+	-- What a column that was sealed needs no more.
+	FOR c IN SELECT o.conname FROM pg_constraint o JOIN pg_attribute a ON a.attrelid = o.conrelid AND o.conkey = ARRAY[a.attnum]
+			 WHERE o.conrelid = relation AND NOT a.attisdropped AND o.contype = 'c' AND o.coninhcount = 0 AND NOT purpose._contains_sealed(a.atttypid)
+			 AND pg_get_expr(o.conbin, o.conrelid) = format('purpose.require_sealed(%I)', a.attname) LOOP
+		EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', relation, c.conname);
+	END LOOP;
+	has_trigger := EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation
+						   AND t.tgfoid = 'purpose._seal_row()'::regprocedure AND t.tgname = '~purpose_seal');
+	IF sealed AND (SELECT p.protected FROM purpose._protection(relation) p) THEN
+		IF NOT has_trigger THEN
+			-- Partitions get a clone, and cannot have one of their own.
+			FOR c IN SELECT t.relid::regclass AS partition FROM pg_partition_tree(relation) t
+					 JOIN pg_trigger g ON g.tgrelid = t.relid AND g.tgname = '~purpose_seal' AND g.tgparentid = 0
+					 WHERE t.relid <> relation LOOP
+				EXECUTE format('DROP TRIGGER "~purpose_seal" ON %s', c.partition);
+			END LOOP;
+			EXECUTE format('CREATE TRIGGER "~purpose_seal" BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION purpose._seal_row()', relation);
+			IF NOT EXISTS (SELECT FROM purpose.keyring_binding) THEN
+				PERFORM purpose.create_keyring();
+				RAISE NOTICE 'a keyring was created for this database'
+					USING HINT = 'SELECT * FROM purpose.check_keyring() says where it is and what it needs.';
+			END IF;
+		END IF;
+		IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation
+				   AND t.tgname = '~purpose_seal' AND t.tgenabled <> 'A') THEN
+			EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER "~purpose_seal"', relation);
+		END IF;
+	ELSIF has_trigger AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation
+									  AND t.tgname = '~purpose_seal' AND t.tgparentid <> 0) THEN
+		EXECUTE format('DROP TRIGGER "~purpose_seal" ON %s', relation);
+	END IF;
+END $$;
+COMMENT ON FUNCTION purpose._seal_sync(regclass) IS 'Gives a table its CHECKs and its sealing trigger, or takes the trigger away, as its columns and protection ask; makes the keyring when the first table seals';
+REVOKE ALL ON FUNCTION purpose._seal_sync(regclass) FROM PUBLIC;
+
+CREATE FUNCTION purpose._seal_enable(relation regclass) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+	IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = '~purpose_seal'
+			   AND t.tgenabled NOT IN ('A', 'D')) THEN
+		EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER "~purpose_seal"', relation);
+	END IF;
+END $$;
+COMMENT ON FUNCTION purpose._seal_enable(regclass) IS 'Has the sealing trigger, if it is enabled, fire always';
+REVOKE ALL ON FUNCTION purpose._seal_enable(regclass) FROM PUBLIC;
+
+CREATE FUNCTION purpose._seal_sync_tree(relation regclass) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	t regclass;
+BEGIN
+	FOR t IN SELECT x FROM purpose._tree(relation) x
+			 ORDER BY (SELECT count(*) FROM pg_partition_ancestors(x)) LOOP
+		PERFORM purpose._seal_sync(t);
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION purpose._seal_sync_tree(regclass) IS 'purpose._seal_sync() for a table and everything below it';
+REVOKE ALL ON FUNCTION purpose._seal_sync_tree(regclass) FROM PUBLIC;
+
+CREATE FUNCTION purpose._create_sealed_cast(sealed text, other oid, opens boolean, context text, symbol text)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	source text := CASE WHEN opens THEN 'purpose.' || sealed ELSE format_type(other, NULL) END;
+	target text := CASE WHEN opens THEN format_type(other, NULL) ELSE 'purpose.' || sealed END;
+	name text;
+BEGIN
+	SELECT CASE WHEN opens THEN format('%s_to_%s', sealed, t.typname) ELSE format('%s_from_%s', sealed, t.typname) END
+		INTO name FROM pg_type t WHERE t.oid = other;
+	EXECUTE format('CREATE FUNCTION purpose.%I(%s) RETURNS %s LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS ''MODULE_PATHNAME'', %L',
+		name, source, target, symbol);
+	EXECUTE format('CREATE CAST (%s AS %s) WITH FUNCTION purpose.%I(%s) %s', source, target, name, source, context);
+END $$;
+COMMENT ON FUNCTION purpose._create_sealed_cast(text, oid, boolean, text, text) IS 'Makes one cast from or to a sealed type';
+REVOKE ALL ON FUNCTION purpose._create_sealed_cast(text, oid, boolean, text, text) FROM PUBLIC;
+
+CREATE FUNCTION purpose._create_sealed_casts(sealed text, base oid, searchable boolean) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	r record;
+BEGIN
+	-- To the base type, as if the value were one.
+	PERFORM purpose._create_sealed_cast(sealed, base, true, 'AS IMPLICIT', 'sealed_to');
+	-- To what the base type casts to, and to text types, which anything casts to.
+	FOR r IN SELECT t.oid, CASE WHEN base = 'text'::regtype AND t.oid = 'varchar'::regtype THEN 'AS IMPLICIT'
+								WHEN bool_or(t.context <> 'e') THEN 'AS ASSIGNMENT' ELSE '' END AS context
+			 FROM (SELECT casttarget AS oid, castcontext AS context FROM pg_cast
+				   WHERE castsource = base AND casttarget NOT IN (base, 'json'::regtype)
+				   UNION ALL SELECT unnest(ARRAY['text', 'varchar', 'bpchar', 'name']::regtype[]), 'a') t
+			 JOIN pg_type y ON y.oid = t.oid
+			 WHERE t.oid <> base AND y.typtype = 'b' AND y.typname !~ '^(reg|pg_)' AND y.oid < 16384
+			 GROUP BY t.oid ORDER BY t.oid LOOP
+		PERFORM purpose._create_sealed_cast(sealed, r.oid, true, r.context, 'sealed_to');
+	END LOOP;
+	IF base <> 'json'::regtype THEN
+		PERFORM purpose._create_sealed_cast(sealed, 'json'::regtype, true, 'AS ASSIGNMENT', 'sealed_to_json');
+	END IF;
+	-- From the base type, what casts to it, and texts, which are read as input is.
+	-- Smaller integers go in by themselves, for coalesce(n, 0); not where the
+	-- type has operators of its own, which they would make ambiguous.
+	FOR r IN SELECT t.oid, CASE WHEN NOT searchable AND base IN ('int8'::regtype, 'numeric'::regtype) AND t.oid <> base
+									 AND t.oid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN 'AS IMPLICIT'
+								WHEN bool_or(t.context <> 'e') THEN 'AS ASSIGNMENT' ELSE '' END AS context
+			 FROM (SELECT castsource AS oid, castcontext AS context FROM pg_cast
+				   WHERE casttarget = base
+				   UNION ALL SELECT unnest(ARRAY[base, 'text', 'varchar']::regtype[]), 'a') t
+			 JOIN pg_type y ON y.oid = t.oid
+			 WHERE y.typtype = 'b' AND y.typname !~ '^(reg|pg_)' AND (y.oid < 16384 OR y.oid = base)
+			 GROUP BY t.oid ORDER BY t.oid LOOP
+		PERFORM purpose._create_sealed_cast(sealed, r.oid, false, r.context, 'sealed_from');
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION purpose._create_sealed_casts(text, oid, boolean) IS 'Makes the casts of a sealed type: implicit to its base type, else as the base type has them';
+REVOKE ALL ON FUNCTION purpose._create_sealed_casts(text, oid, boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose._create_sealed_operators(sealed text, symbols text, hashes boolean) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	o record;
+BEGIN
+	FOR o IN SELECT * FROM (VALUES ('eq', '=', '=', '<>', 'eqsel', 'eqjoinsel'), ('ne', '<>', '<>', '=', 'neqsel', 'neqjoinsel'),
+							('lt', '<', '>', '>=', 'scalarltsel', 'scalarltjoinsel'), ('le', '<=', '>=', '>', 'scalarlesel', 'scalarlejoinsel'),
+							('gt', '>', '<', '<=', 'scalargtsel', 'scalargtjoinsel'), ('ge', '>=', '<=', '<', 'scalargesel', 'scalargejoinsel'))
+			 AS v(name, op, commutator, negator, restrict, jointype) LOOP
+		EXECUTE format('CREATE FUNCTION purpose.%1$I(purpose.%2$I, purpose.%2$I) RETURNS boolean LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS ''MODULE_PATHNAME'', %3$L',
+			sealed || '_' || o.name, sealed, symbols || o.name);
+		EXECUTE format('CREATE OPERATOR purpose.%s (FUNCTION = purpose.%I, LEFTARG = purpose.%I, RIGHTARG = purpose.%I, COMMUTATOR = OPERATOR(purpose.%s), NEGATOR = OPERATOR(purpose.%s), RESTRICT = %s, JOIN = %s%s)',
+			o.op, sealed || '_' || o.name, sealed, sealed, o.commutator, o.negator, o.restrict, o.jointype,
+			CASE WHEN o.name = 'eq' THEN CASE WHEN hashes THEN ', HASHES' ELSE '' END || ', MERGES' ELSE '' END);
+	END LOOP;
+	EXECUTE format('CREATE FUNCTION purpose.%1$I(purpose.%2$I, purpose.%2$I) RETURNS int4 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS ''MODULE_PATHNAME'', %3$L',
+		sealed || '_cmp', sealed, symbols || 'cmp');
+	EXECUTE format('CREATE OPERATOR CLASS purpose.%1$I DEFAULT FOR TYPE purpose.%2$I USING btree AS
+		OPERATOR 1 purpose.<, OPERATOR 2 purpose.<=, OPERATOR 3 purpose.=, OPERATOR 4 purpose.>=, OPERATOR 5 purpose.>,
+		FUNCTION 1 purpose.%3$I(purpose.%2$I, purpose.%2$I)', sealed || '_ops', sealed, sealed || '_cmp');
+	IF NOT hashes THEN
+		RETURN;
+	END IF;
+	EXECUTE format('CREATE FUNCTION purpose.%I(purpose.%I) RETURNS int4 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS ''MODULE_PATHNAME'', %L',
+		sealed || '_hash', sealed, symbols || 'hash');
+	EXECUTE format('CREATE FUNCTION purpose.%I(purpose.%I, int8) RETURNS int8 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS ''MODULE_PATHNAME'', %L',
+		sealed || '_hash_extended', sealed, symbols || 'hash_extended');
+	EXECUTE format('CREATE OPERATOR CLASS purpose.%1$I DEFAULT FOR TYPE purpose.%2$I USING hash AS
+		OPERATOR 1 purpose.=, FUNCTION 1 purpose.%3$I(purpose.%2$I), FUNCTION 2 purpose.%4$I(purpose.%2$I, int8)',
+		sealed || '_ops', sealed, sealed || '_hash', sealed || '_hash_extended');
+END $$;
+COMMENT ON FUNCTION purpose._create_sealed_operators(text, text, boolean) IS 'Makes the comparison of a sealed type. Its operators are outside the search path on purpose: a query''s own = compares opened values';
+REVOKE ALL ON FUNCTION purpose._create_sealed_operators(text, text, boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose._has_default_opclass(type oid, method name) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM pg_opclass c JOIN pg_am a ON a.oid = c.opcmethod
+				   WHERE a.amname = method AND c.opcdefault
+				   AND (c.opcintype = type
+						OR (c.opcintype = 'anyenum'::regtype AND EXISTS (SELECT FROM pg_type t WHERE t.oid = type AND t.typtype = 'e'))
+						OR EXISTS (SELECT FROM pg_cast k WHERE k.castsource = type AND k.casttarget = c.opcintype
+								   AND k.castmethod = 'b' AND k.castcontext = 'i')))
+$$;
+COMMENT ON FUNCTION purpose._has_default_opclass(oid, name) IS 'Does a type, or what it is as good as, have a default operator class?';
+REVOKE ALL ON FUNCTION purpose._has_default_opclass(oid, name) FROM PUBLIC;
+
+CREATE FUNCTION purpose._sealed_type_registered() RETURNS trigger
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'sealedtype_registered';
+COMMENT ON FUNCTION purpose._sealed_type_registered() IS 'Has a sealed type go with its base type when that is dropped, after a restore too';
+REVOKE ALL ON FUNCTION purpose._sealed_type_registered() FROM PUBLIC;
+CREATE TRIGGER registered AFTER INSERT ON purpose.sealed_type_registry
+	FOR EACH ROW EXECUTE FUNCTION purpose._sealed_type_registered();
+ALTER TABLE purpose.sealed_type_registry ENABLE ALWAYS TRIGGER registered;
+
+CREATE FUNCTION purpose._create_searchable_operators(sealed text, base oid) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	o record;
+	base_name text := format_type(base, NULL);
+BEGIN
+	FOR o IN SELECT * FROM (VALUES ('eq', '=', '<>', 'eqsel', 'eqjoinsel'), ('ne', '<>', '=', 'neqsel', 'neqjoinsel'))
+			 AS v(name, op, negator, restrict, jointype) LOOP
+		EXECUTE format('CREATE FUNCTION purpose.%I(purpose.%I, %s) RETURNS boolean LANGUAGE c STABLE STRICT LEAKPROOF PARALLEL RESTRICTED AS ''MODULE_PATHNAME'', %L',
+			sealed || '_' || o.name || '_base', sealed, base_name, 'searchable_' || o.name || '_base');
+		EXECUTE format('CREATE OPERATOR pg_catalog.%s (FUNCTION = purpose.%I, LEFTARG = purpose.%I, RIGHTARG = %s, NEGATOR = OPERATOR(pg_catalog.%s), RESTRICT = %s, JOIN = %s)',
+			o.op, sealed || '_' || o.name || '_base', sealed, base_name, o.negator, o.restrict, o.jointype);
+	END LOOP;
+	EXECUTE format('CREATE FUNCTION purpose.%I(purpose.%I, %s) RETURNS int4 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS ''MODULE_PATHNAME'', ''searchable_cmp_base''',
+		sealed || '_cmp_base', sealed, base_name);
+	EXECUTE format('ALTER OPERATOR FAMILY purpose.%1$I USING btree ADD OPERATOR 3 pg_catalog.= (purpose.%2$I, %4$s), FUNCTION 1 (purpose.%2$I, %4$s) purpose.%3$I(purpose.%2$I, %4$s)',
+		sealed || '_ops', sealed, sealed || '_cmp_base', base_name);
+END $$;
+COMMENT ON FUNCTION purpose._create_searchable_operators(text, oid) IS 'Makes the equality of a searchable type with its base type, which finds values by their tokens, through an index where there is one';
+REVOKE ALL ON FUNCTION purpose._create_searchable_operators(text, oid) FROM PUBLIC;
+
+CREATE FUNCTION purpose._record_token_key(relation regclass, "column" name, number bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	recorded bigint;
+BEGIN
+	INSERT INTO purpose.token_key VALUES (relation, "column", number, purpose._now()) ON CONFLICT DO NOTHING;
+	SELECT k.number INTO STRICT recorded FROM purpose.token_key k WHERE k.relation = relation AND k."column" = "column";
+	RETURN recorded;
+END $$;
+COMMENT ON FUNCTION purpose._record_token_key(regclass, name, bigint) IS 'Gives a searchable column its token key, or tells which one it has';
+REVOKE ALL ON FUNCTION purpose._record_token_key(regclass, name, bigint) FROM PUBLIC;
+
+CREATE FUNCTION purpose._rename_token_key(relation regclass, old_name name, new_name name) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+	UPDATE purpose.token_key k SET "column" = new_name WHERE k.relation = relation AND k."column" = old_name;
+END $$;
+COMMENT ON FUNCTION purpose._rename_token_key(regclass, name, name) IS 'Has a column''s token key follow its renaming';
+REVOKE ALL ON FUNCTION purpose._rename_token_key(regclass, name, name) FROM PUBLIC;
+
+CREATE FUNCTION purpose._create_sealed_type(base oid, sealed text, name text, pad int, is_binary boolean,
+	searchable boolean, shipped boolean)
+RETURNS regtype
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+#variable_conflict use_variable
+DECLARE
+	t pg_type;
+	f record;
+BEGIN
+	SELECT * INTO t FROM pg_type WHERE oid = base;
+	EXECUTE format('CREATE TYPE purpose.%I', sealed);
+	FOR f IN SELECT * FROM (VALUES ('in', 'cstring, oid, int4', NULL), ('out', NULL, 'cstring'),
+							('recv', 'internal, oid, int4', NULL), ('send', NULL, 'bytea')) AS v(name, args, result) LOOP
+		EXECUTE format('CREATE FUNCTION purpose.%I(%s) RETURNS %s LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS ''MODULE_PATHNAME'', %L',
+			sealed || '_' || f.name, coalesce(f.args, format('purpose.%I', sealed)),
+			coalesce(f.result, format('purpose.%I', sealed)), 'sealed_' || f.name);
+	END LOOP;
+	EXECUTE format('CREATE TYPE purpose.%I (INPUT = purpose.%I, OUTPUT = purpose.%I, RECEIVE = purpose.%I, SEND = purpose.%I,
+		TYPMOD_IN = purpose.sealed_typmod_in, TYPMOD_OUT = purpose.sealed_typmod_out, ANALYZE = purpose.sealed_typanalyze,
+		INTERNALLENGTH = VARIABLE, STORAGE = external, CATEGORY = %L, COLLATABLE = %s)',
+		sealed, sealed || '_in', sealed || '_out', sealed || '_recv', sealed || '_send',
+		t.typcategory, CASE WHEN t.typcollation <> 0 THEN 'true' ELSE 'false' END);
+	EXECUTE format('COMMENT ON TYPE purpose.%I IS %L', sealed,
+		format('A value of type %s, sealed under its data subject''s key. The modifiers are its label: purpose.%s(billing, ''never marketing'')', format_type(base, NULL), sealed));
+	INSERT INTO purpose.sealed_type_registry
+		VALUES (format('purpose.%I', sealed)::regtype, base, name, pad, is_binary, searchable, shipped);
+	EXECUTE format('CREATE FUNCTION purpose.%1$I(purpose.%2$I, int4, boolean) RETURNS purpose.%2$I LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS ''MODULE_PATHNAME'', ''sealed_apply_typmod''',
+		sealed, sealed);
+	EXECUTE format('CREATE CAST (purpose.%1$I AS purpose.%1$I) WITH FUNCTION purpose.%1$I(purpose.%1$I, int4, boolean) AS IMPLICIT', sealed);
+	PERFORM purpose._create_sealed_casts(sealed, base, searchable);
+	IF purpose._has_default_opclass(base, 'btree') THEN
+		PERFORM purpose._create_sealed_operators(sealed, CASE WHEN searchable THEN 'searchable_' ELSE 'sealed_' END,
+												 purpose._has_default_opclass(base, 'hash'));
+	END IF;
+	-- Of all operators only || with a literal is not found through the implicit
+	-- cast: the one that appends a text to anything would be taken.  A type that
+	-- is made later has none, because a dump leaves pg_catalog out.
+	IF shipped AND t.typcategory <> 'S'
+		AND EXISTS (SELECT FROM pg_operator o WHERE o.oprname = '||' AND o.oprleft = base AND o.oprright = base) THEN
+		EXECUTE format('CREATE FUNCTION purpose.%1$I(purpose.%2$I, purpose.%2$I) RETURNS %3$s LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS ''MODULE_PATHNAME'', %4$L',
+			sealed || '_concat', sealed, format_type(base, NULL), 'sealed_concat');
+		EXECUTE format('CREATE OPERATOR pg_catalog.|| (FUNCTION = purpose.%1$I, LEFTARG = purpose.%2$I, RIGHTARG = purpose.%2$I)',
+			sealed || '_concat', sealed);
+	END IF;
+	IF searchable THEN
+		PERFORM purpose._create_searchable_operators(sealed, base);
+	END IF;
+	FOR f IN SELECT p.oid::regprocedure AS name FROM pg_proc p
+			 WHERE p.pronamespace = 'purpose'::regnamespace AND (p.proname = sealed OR starts_with(p.proname, sealed || '_'))
+			 AND obj_description(p.oid, 'pg_proc') IS NULL LOOP
+		EXECUTE format('COMMENT ON FUNCTION %s IS %L', f.name, format('Part of type purpose.%s', sealed));
+	END LOOP;
+	IF searchable THEN
+		RETURN format('purpose.%I', sealed)::regtype;
+	END IF;
+	EXECUTE format('CREATE FUNCTION purpose.seal(value %s, subject_table regclass, subject "any", label text) RETURNS purpose.%I LANGUAGE c VOLATILE STRICT AS ''MODULE_PATHNAME'', ''sealing_seal''',
+		format_type(base, NULL), sealed);
+	EXECUTE format('COMMENT ON FUNCTION purpose.seal(%s, regclass, "any", text) IS %L', format_type(base, NULL),
+		'Seals a value for a data subject under a label, as the sealing trigger does. Errors 42501 for roles that may not write to the subject table, PU008, PU013, PU015');
+	RETURN format('purpose.%I', sealed)::regtype;
+END $$;
+COMMENT ON FUNCTION purpose._create_sealed_type(oid, text, text, int, boolean, boolean, boolean) IS 'Makes a sealed type with its functions, casts and operators';
+REVOKE ALL ON FUNCTION purpose._create_sealed_type(oid, text, text, int, boolean, boolean, boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose.create_sealed_type(base regtype) RETURNS regtype
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	t pg_type;
+	existing regtype;
+BEGIN
+	SELECT * INTO t FROM pg_type WHERE oid = base;
+	IF t.oid IS NULL THEN
+		RAISE EXCEPTION 'a base type must be given' USING ERRCODE = '22004';
+	END IF;
+	SELECT r.sealed_type INTO existing FROM purpose.sealed_type_registry r WHERE r.base_type = base;
+	IF found THEN
+		RAISE EXCEPTION 'there is a sealed type for % already: %', base, existing USING ERRCODE = '42710';
+	END IF;
+	IF t.typtype NOT IN ('b', 'e') OR (t.typelem <> 0 AND t.typlen = -1) OR t.typname LIKE 'reg%' OR purpose._contains_sealed(t.oid) THEN
+		RAISE EXCEPTION 'type % cannot be sealed', base USING ERRCODE = '42809',
+			HINT = 'Base types and enums can be sealed. For arrays use arrays of the sealed type; for domains, composite types and names of catalog objects seal what they are made of.';
+	END IF;
+	IF EXISTS (SELECT FROM pg_type x WHERE x.typname = 'sealed_' || t.typname AND x.typnamespace = 'purpose'::regnamespace) THEN
+		RAISE EXCEPTION 'the name purpose.sealed_% is taken by a type of the same name in another schema', t.typname
+			USING ERRCODE = '42710';
+	END IF;
+	RETURN purpose._create_sealed_type(t.oid, 'sealed_' || t.typname,
+		(SELECT format('%I.%I', n.nspname, t.typname) FROM pg_namespace n WHERE n.oid = t.typnamespace), 1, false, false, false);
+END $$;
+COMMENT ON FUNCTION purpose.create_sealed_type(regtype) IS 'Makes purpose.sealed_<base>, a sealed type for any base type or enum. Errors 42710 if there is one, 42809 for types that cannot be sealed';
+REVOKE ALL ON FUNCTION purpose.create_sealed_type(regtype) FROM PUBLIC;
+
+DO $$
+BEGIN
+	PERFORM purpose._create_sealed_type(v.base::regtype, 'sealed_' || v.base, v.base, v.pad, true, false, true)
+	FROM (VALUES ('text', 1), ('jsonb', 1), ('numeric', 16), ('int8', 1), ('date', 1), ('timestamptz', 1),
+		('bool', 1), ('bytea', 1), ('inet', 1)) AS v(base, pad);
+	PERFORM purpose._create_sealed_type(v.base::regtype, 'searchable_' || v.base, v.base, v.pad, true, true, true)
+	FROM (VALUES ('text', 1), ('numeric', 16), ('int8', 1), ('date', 1), ('timestamptz', 1),
+		('bool', 1), ('bytea', 1), ('inet', 1)) AS v(base, pad);
+END $$;
+
+-- ---------------------------------------------------------------------------
+-- Migration: sealing an existing column in place, and back
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION purpose._migrate_row() RETURNS trigger
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'migrate_row';
+COMMENT ON FUNCTION purpose._migrate_row() IS 'Trigger ~purpose_migrate: keeps the shadow of a column that is being sealed or unsealed in step with what is written';
+REVOKE ALL ON FUNCTION purpose._migrate_row() FROM PUBLIC;
+
+CREATE FUNCTION purpose._migration_scan(relation regclass, source name, shadow name, label text,
+	shredded_as_null boolean, first bigint, past bigint, batch_size int,
+	OUT next bigint, OUT rows_seen bigint, OUT rows_done bigint, OUT rows_busy bigint,
+	OUT nobodys bigint, OUT shredded bigint, OUT closed bigint)
+LANGUAGE c VOLATILE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'migrate_scan';
+COMMENT ON FUNCTION purpose._migration_scan(regclass, name, name, text, boolean, bigint, bigint, int) IS 'Fills the shadow of the rows in some blocks of one table, or, without a shadow, only counts the rows for which that cannot be done';
+REVOKE ALL ON FUNCTION purpose._migration_scan(regclass, name, name, text, boolean, bigint, bigint, int) FROM PUBLIC;
+
+CREATE FUNCTION purpose._require_in_step(shadow anyelement, value "any", shredded_as_null boolean) RETURNS anyelement
+LANGUAGE c VOLATILE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'migrate_require_in_step';
+COMMENT ON FUNCTION purpose._require_in_step(anyelement, "any", boolean) IS 'The shadow, if it is the same value; else an error: neither may be given up. Error 55000';
+REVOKE ALL ON FUNCTION purpose._require_in_step(anyelement, "any", boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose._rewrite(relation regclass) RETURNS void
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'migrate_rewrite';
+COMMENT ON FUNCTION purpose._rewrite(regclass) IS 'What VACUUM FULL does, within a transaction';
+REVOKE ALL ON FUNCTION purpose._rewrite(regclass) FROM PUBLIC;
+
+CREATE FUNCTION purpose._rewrite_statistics() RETURNS void
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'migrate_rewrite_statistics';
+COMMENT ON FUNCTION purpose._rewrite_statistics() IS 'Rewrites the catalogs of statistics without what is dead in them';
+REVOKE ALL ON FUNCTION purpose._rewrite_statistics() FROM PUBLIC;
+
+CREATE FUNCTION purpose._everyone_sees(transaction xid8) RETURNS boolean
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'migrate_everyone_sees';
+COMMENT ON FUNCTION purpose._everyone_sees(xid8) IS 'Has the transaction ended, and with it every snapshot that is older?';
+REVOKE ALL ON FUNCTION purpose._everyone_sees(xid8) FROM PUBLIC;
+
+CREATE FUNCTION purpose._parse_sealed_label(label text, OUT canonical text, OUT typmod int,
+	OUT allowed text[], OUT prohibited text[], OUT keep text, OUT modifier text)
+LANGUAGE c STABLE STRICT
+AS 'MODULE_PATHNAME', 'migrate_parse_label';
+COMMENT ON FUNCTION purpose._parse_sealed_label(text) IS 'Takes the label of a sealed type apart. Error PU008';
+
+CREATE FUNCTION purpose._sealed_target(relation regclass, "column" name, label text, OUT canonical text, OUT type text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	a record;
+	l record;
+	sealed regtype;
+	unknown text;
+BEGIN
+	SELECT x.atttypid, x.atttypmod, t.typtype, t.typcollation, x.attcollation INTO STRICT a
+		FROM pg_attribute x JOIN pg_type t ON t.oid = x.atttypid
+		WHERE x.attrelid = relation AND x.attname = "column" AND NOT x.attisdropped;
+	IF purpose._contains_sealed(a.atttypid) THEN
+		RAISE EXCEPTION 'column "%" of % is sealed already', "column", relation USING ERRCODE = '55000',
+			HINT = 'To seal it under another label, unseal it first with purpose.unseal_column().';
+	END IF;
+	IF a.typtype = 'd' THEN
+		RAISE EXCEPTION 'column "%" of % is of a domain, whose checks a sealed type would not have', "column", relation
+			USING ERRCODE = '42809', HINT = format('ALTER TABLE %s ALTER COLUMN %I TYPE its base type first.', relation, "column");
+	END IF;
+	IF a.atttypid = 'bpchar'::regtype THEN
+		RAISE EXCEPTION 'column "%" of % is of type character, whose padding with blanks a sealed type would not have', "column", relation
+			USING ERRCODE = '42809', HINT = format('ALTER TABLE %s ALTER COLUMN %I TYPE varchar with the same length, or text, first.', relation, "column");
+	END IF;
+	SELECT r.sealed_type INTO sealed FROM purpose.sealed_type_registry r
+		WHERE r.base_type = CASE a.atttypid WHEN 'varchar'::regtype THEN 'text'::regtype ELSE a.atttypid END
+		AND NOT r.searchable;
+	IF NOT found THEN
+		RAISE EXCEPTION 'there is no sealed type for % of column "%"', format_type(a.atttypid, NULL), "column"
+			USING ERRCODE = '42809', HINT = CASE
+				WHEN a.atttypid IN ('int2'::regtype, 'int4'::regtype) THEN 'ALTER the column to bigint first, or make the type with purpose.create_sealed_type().'
+				ELSE 'purpose.create_sealed_type() makes sealed types of base types and enums.' END;
+	END IF;
+
+	l := purpose._parse_sealed_label(label);
+	IF a.atttypmod >= 0 AND l.modifier IS NULL THEN
+		label := format('%s as %L', l.canonical, substring(format_type(a.atttypid, a.atttypmod) FROM '\(.*?\)'));
+		l := purpose._parse_sealed_label(label);
+	END IF;
+	SELECT u INTO unknown FROM unnest(l.allowed || l.prohibited) u
+		WHERE NOT EXISTS (SELECT FROM purpose.purpose_catalog c WHERE c.name = u) LIMIT 1;
+	IF found THEN
+		RAISE EXCEPTION 'the label names purpose "%", which does not exist', unknown
+			USING ERRCODE = 'PU002', HINT = 'SELECT name, description FROM purpose.purposes lists the purposes.';
+	END IF;
+	IF l.keep IS NOT NULL THEN
+		RAISE EXCEPTION 'retention class "%" does not exist', l.keep
+			USING ERRCODE = '42704', HINT = 'Seal the column under a label without "keep".';
+	END IF;
+	canonical := l.canonical;
+	type := format_type(sealed, l.typmod) || purpose._collate_clause(relation, "column");
+END $$;
+COMMENT ON FUNCTION purpose._sealed_target(regclass, name, text) IS 'The sealed type that a column gets, with its label; a length or precision of the clear type becomes part of it. Errors 42704, 42809, 55000, PU002, PU008';
+REVOKE ALL ON FUNCTION purpose._sealed_target(regclass, name, text) FROM PUBLIC;
+
+CREATE FUNCTION purpose._collate_clause(relation regclass, "column" name) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce((
+		SELECT format(' COLLATE %I.%I', n.nspname, c.collname)
+		FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+		JOIN pg_collation c ON c.oid = a.attcollation JOIN pg_namespace n ON n.oid = c.collnamespace
+		WHERE a.attrelid = relation AND a.attname = "column" AND a.attcollation <> t.typcollation), '')
+$$;
+COMMENT ON FUNCTION purpose._collate_clause(regclass, name) IS 'A COLLATE clause, for a column with a collation of its own';
+REVOKE ALL ON FUNCTION purpose._collate_clause(regclass, name) FROM PUBLIC;
+
+CREATE FUNCTION purpose._clear_target(relation regclass, "column" name, OUT canonical text, OUT type text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	a record;
+	base oid;
+	l record;
+BEGIN
+	SELECT x.atttypid, x.atttypmod INTO STRICT a
+		FROM pg_attribute x WHERE x.attrelid = relation AND x.attname = "column" AND NOT x.attisdropped;
+	SELECT r.base_type INTO base FROM purpose.sealed_type_registry r WHERE r.sealed_type = a.atttypid;
+	IF NOT found THEN
+		RAISE EXCEPTION 'column "%" of % is not of a sealed type', "column", relation USING ERRCODE = '42809';
+	END IF;
+	canonical := purpose._sealed_label(a.atttypmod);
+	IF canonical IS NULL THEN
+		RAISE EXCEPTION 'the label of column "%" of % is not known', "column", relation USING ERRCODE = 'PU008',
+			HINT = 'Its type names no purposes, or purpose.sealed_label was not restored.';
+	END IF;
+	l := purpose._parse_sealed_label(canonical);
+	IF l.modifier IS NOT NULL AND base = 'text'::regtype THEN
+		base := 'varchar'::regtype;
+	END IF;
+	SELECT format('%I.%I%s%s', n.nspname, t.typname, l.modifier, purpose._collate_clause(relation, "column")) INTO type
+		FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid = base;
+END $$;
+COMMENT ON FUNCTION purpose._clear_target(regclass, name) IS 'The clear type that a sealed column gets. Errors 42809, PU008';
+REVOKE ALL ON FUNCTION purpose._clear_target(regclass, name) FROM PUBLIC;
+
+CREATE FUNCTION purpose._migration_obstacles(relation regclass, "column" name, force boolean) RETURNS SETOF text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH member AS (
+		SELECT c.oid, c.relkind, c.reltype, c.reloftype, a.attnum
+		FROM purpose._tree(relation) t JOIN pg_class c ON c.oid = t
+		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = "column" AND NOT a.attisdropped
+	), whole_row(node, classid, objid) AS (
+		SELECT o.conbin, 'pg_constraint'::regclass, o.oid FROM pg_constraint o JOIN member m ON m.oid = o.conrelid
+		UNION ALL
+		SELECT n.node, 'pg_class'::regclass, i.indexrelid FROM pg_index i JOIN member m ON m.oid = i.indrelid,
+			LATERAL (VALUES (i.indexprs), (i.indpred)) n(node)
+	)
+	SELECT DISTINCT o.what COLLATE "C" FROM (
+		SELECT CASE d.classid
+				WHEN 'pg_rewrite'::regclass THEN
+					(SELECT CASE WHEN r.rulename = '_RETURN' THEN pg_describe_object('pg_class'::regclass, r.ev_class, 0)
+								 ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END
+					 FROM pg_rewrite r WHERE r.oid = d.objid)
+				WHEN 'pg_attrdef'::regclass THEN
+					(SELECT CASE WHEN x.attgenerated <> '' THEN format('generated column %I of table %s', x.attname, x.attrelid::regclass)
+								 ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END
+					 FROM pg_attrdef f JOIN pg_attribute x ON x.attrelid = f.adrelid AND x.attnum = f.adnum WHERE f.oid = d.objid)
+				ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END AS what
+		FROM member m JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = m.oid AND d.refobjsubid = m.attnum
+		WHERE NOT (d.classid = 'pg_class'::regclass AND d.objid = m.oid)
+		AND NOT EXISTS (SELECT FROM pg_constraint n WHERE d.classid = 'pg_constraint'::regclass AND n.oid = d.objid
+						AND (n.contype = 'n' OR (n.contype = 'c' AND n.conkey = ARRAY[m.attnum]
+							 AND pg_get_expr(n.conbin, n.conrelid) = format('purpose.require_sealed(%I)', "column"))))
+		UNION ALL
+		SELECT pg_describe_object(w.classid, w.objid, 0) FROM whole_row w WHERE w.node::text LIKE '%:varattno 0 %'
+		UNION ALL
+		SELECT format('partition key of table %s', m.oid::regclass)
+		FROM member m JOIN pg_partitioned_table p ON p.partrelid = m.oid
+		WHERE m.attnum = ANY (p.partattrs::int2[]) OR p.partexprs::text LIKE format('%%:varattno %s %%', m.attnum)
+		UNION ALL
+		SELECT pg_describe_object(d.classid, d.objid, d.objsubid) || ', of the table''s row type'
+		FROM member m JOIN pg_type t ON t.oid = m.reltype
+		JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)
+			AND d.classid = 'pg_class'::regclass AND d.objsubid > 0
+		UNION ALL
+		SELECT format('protection of table %s, whose key it is', d.relation)
+		FROM purpose._declared_tables d
+		WHERE (d.relation IN (SELECT oid FROM member) AND "column"::text = ANY (d.columns))
+		OR (d.target IN (SELECT oid FROM member) AND "column"::text = ANY (d.target_columns))
+		UNION ALL
+		SELECT format('trigger %I on table %s, which would run after the one that keeps both in step', g.tgname, m.oid::regclass)
+		FROM member m JOIN pg_trigger g ON g.tgrelid = m.oid
+		WHERE NOT g.tgisinternal AND (g.tgtype & 3) = 3 AND g.tgname COLLATE "C" > '~purpose_migrate' AND g.tgname <> '~purpose_seal'
+		UNION ALL
+		SELECT format('foreign table %s', m.oid::regclass) FROM member m WHERE m.relkind = 'f'
+		UNION ALL
+		SELECT format('type %s, which table %s is made of', m.reloftype::regtype, m.oid::regclass) FROM member m WHERE m.reloftype <> 0
+		UNION ALL
+		SELECT format('table %s, which table %s inherits the column from, too', i.inhparent::regclass, m.oid::regclass)
+		FROM member m JOIN pg_inherits i ON i.inhrelid = m.oid
+		JOIN pg_attribute a ON a.attrelid = i.inhparent AND a.attname = "column" AND NOT a.attisdropped
+		WHERE i.inhparent NOT IN (SELECT oid FROM member)
+		UNION ALL
+		SELECT format('publication %I of table %s', p.pubname, m.oid::regclass)
+		FROM member m CROSS JOIN pg_publication p
+		WHERE NOT force AND (p.puballtables
+			-- A list of columns, or a condition, that names it is listed already.
+			OR EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = m.oid
+					   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_publication_rel'::regclass AND d.objid = r.oid
+									   AND d.refclassid = 'pg_class'::regclass AND d.refobjid = m.oid AND d.refobjsubid = m.attnum))
+			OR EXISTS (SELECT FROM pg_publication_namespace s JOIN pg_class c ON c.relnamespace = s.pnnspid
+					   WHERE s.pnpubid = p.oid AND c.oid = m.oid))
+	) o
+	WHERE o.what IS NOT NULL ORDER BY 1
+$$;
+COMMENT ON FUNCTION purpose._migration_obstacles(regclass, name, boolean) IS 'What depends on a column in a way that its change of type would break, in words';
+REVOKE ALL ON FUNCTION purpose._migration_obstacles(regclass, name, boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose._migration_require_free(relation regclass, "column" name, unseals boolean, force boolean) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	obstacles text[] := ARRAY(SELECT o FROM purpose._migration_obstacles(relation, "column", force) o);
+BEGIN
+	IF obstacles <> '{}' THEN
+		RAISE EXCEPTION 'column "%" of % cannot be % because of what depends on it', "column", relation,
+				CASE WHEN unseals THEN 'unsealed' ELSE 'sealed' END
+			USING ERRCODE = '2BP01', DETAIL = array_to_string(obstacles, E'\n'),
+				  HINT = concat_ws(' ', CASE WHEN unseals THEN 'Drop these first; afterwards they can be made again.'
+								   ELSE 'Drop these first. Afterwards views, rules and policies can be made again, and see what the session may open; indexes, unique and foreign keys, generated columns, defaults and statistics of a sealed column cannot.' END,
+							CASE WHEN EXISTS (SELECT FROM unnest(obstacles) o WHERE o LIKE 'publication %')
+								 THEN 'Subscribers need the shadow column and the sealed type, too: force => true goes on although the table is published.' END);
+	END IF;
+END $$;
+COMMENT ON FUNCTION purpose._migration_require_free(regclass, name, boolean, boolean) IS 'Raises 2BP01, naming all of it, if anything stands in the way of a column''s change of type';
+REVOKE ALL ON FUNCTION purpose._migration_require_free(regclass, name, boolean, boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose._migration_refuse(relation regclass, "column" name, unseals boolean,
+	nobodys bigint, shredded bigint, closed bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+	IF unseals THEN
+		RAISE EXCEPTION 'column "%" of % cannot be unsealed: not all of its values open', "column", relation
+			USING ERRCODE = CASE WHEN closed > 0 THEN 'PU005' ELSE 'PU015' END,
+				  DETAIL = concat_ws(E'\n', CASE WHEN closed > 0 THEN format('%s value(s) may not be opened for the declared purpose.', closed) END,
+									 CASE WHEN shredded > 0 THEN format('%s value(s) were shredded.', shredded) END),
+				  HINT = concat_ws(' ', CASE WHEN closed > 0 THEN 'Declare a purpose that the label allows and that no data subject can forbid.' END,
+								   CASE WHEN shredded > 0 THEN 'shredded_as_null => true makes shredded values NULL.' END);
+	END IF;
+	RAISE EXCEPTION 'column "%" of % cannot be sealed in all of its rows', "column", relation
+		USING ERRCODE = CASE WHEN nobodys > 0 THEN 'PU014' ELSE 'PU015' END,
+			  DETAIL = concat_ws(E'\n', CASE WHEN nobodys > 0 THEN format('%s row(s) belong to no data subject.', nobodys) END,
+								 CASE WHEN shredded > 0 THEN format('%s row(s) belong to data subjects whose keys were shredded.', shredded) END),
+			  HINT = concat_ws(' ', CASE WHEN nobodys > 0 THEN 'Give these rows their subject, or set the column to NULL in them.' END,
+							   CASE WHEN shredded > 0 THEN 'Set the column to NULL in the rows of subjects that were shredded, or readmit them with purpose.readmit().' END);
+END $$;
+COMMENT ON FUNCTION purpose._migration_refuse(regclass, name, boolean, bigint, bigint, bigint) IS 'Raises PU005, PU014 or PU015: how many rows cannot be converted, and why';
+REVOKE ALL ON FUNCTION purpose._migration_refuse(regclass, name, boolean, bigint, bigint, bigint) FROM PUBLIC;
+
+CREATE FUNCTION purpose._migration_drop_triggers(relation regclass) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	t regclass;
+BEGIN
+	FOR t IN SELECT g.tgrelid::regclass FROM pg_trigger g WHERE g.tgrelid IN (SELECT x FROM purpose._tree(relation) x)
+			 AND g.tgname = '~purpose_migrate' AND g.tgfoid = 'purpose._migrate_row()'::regprocedure AND g.tgparentid = 0 LOOP
+		EXECUTE format('DROP TRIGGER "~purpose_migrate" ON %s', t);
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION purpose._migration_drop_triggers(regclass) IS 'Takes ~purpose_migrate away from a table and all below it';
+REVOKE ALL ON FUNCTION purpose._migration_drop_triggers(regclass) FROM PUBLIC;
+
+CREATE FUNCTION purpose._migration_find(relation regclass, "column" name, unseals boolean, label text,
+	shredded_as_null boolean, force boolean) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	m purpose.column_migration;
+BEGIN
+	IF NOT purpose._loaded() THEN
+		RAISE EXCEPTION 'pg_purpose must be loaded via "shared_preload_libraries"' USING ERRCODE = '55000',
+			HINT = 'Add pg_purpose to shared_preload_libraries and restart the server.';
+	END IF;
+	IF NOT EXISTS (SELECT FROM pg_class WHERE oid = relation AND relkind IN ('r', 'p') AND relpersistence <> 't' AND oid >= 16384) THEN
+		RAISE EXCEPTION '% is not a lasting table', relation USING ERRCODE = '42809';
+	END IF;
+	PERFORM purpose._attnums(relation, ARRAY["column"::text]);
+	SELECT * INTO m FROM purpose.column_migration x
+		WHERE x.relation = _migration_find.relation AND x.finished_at IS NULL FOR UPDATE;
+	IF NOT found THEN
+		RETURN 0;
+	END IF;
+	IF m."column" <> "column" THEN
+		RAISE EXCEPTION 'column "%" of % is being sealed or unsealed', m."column", relation
+			USING ERRCODE = '55006', HINT = 'Finish that first, or take it back with the opposite procedure.';
+	END IF;
+
+	IF m.abandoned THEN
+		IF unseals THEN
+			RAISE EXCEPTION 'unsealing column "%" of % was taken back, which is not finished', "column", relation
+				USING ERRCODE = '55000', HINT = 'CALL purpose.seal_column() again to finish that.';
+		END IF;
+		RETURN m.migration_id;
+	END IF;
+	IF (m.direction = 'unseal') = unseals THEN
+		IF NOT unseals AND m.phase <> 'statistics'
+			AND (purpose._sealed_target(relation, "column", label)).canonical <> m.label THEN
+			RAISE EXCEPTION 'column "%" of % is being sealed under another label', "column", relation
+				USING ERRCODE = '55000', DETAIL = format('The label is: %s.', m.label),
+					  HINT = 'Go on with that label, or take the work back with purpose.unseal_column() first.';
+		END IF;
+		-- Whoever calls again has seen to what stood in the way; or time has
+		-- passed, in which rows may have slipped behind.
+		UPDATE purpose.column_migration x
+			SET shredded_as_null = _migration_find.shredded_as_null,
+				phase = CASE x.phase WHEN 'rewriting' THEN 'converting' ELSE x.phase END
+			WHERE x.migration_id = m.migration_id;
+		IF m.phase = 'rewriting' OR m.nobodys + m.shredded + m.closed > 0 THEN
+			PERFORM purpose._migration_next_pass(m.migration_id);
+		END IF;
+		RAISE NOTICE 'going on with column "%" of %', "column", relation;
+		RETURN m.migration_id;
+	END IF;
+
+	IF m.phase = 'statistics' THEN
+		RAISE EXCEPTION 'column "%" of % is %, but for its statistics', "column", relation,
+				CASE WHEN unseals THEN 'sealed' ELSE 'unsealed' END
+			USING ERRCODE = '55000', HINT = format('CALL purpose.%s_column() again to finish that.', m.direction);
+	END IF;
+	PERFORM purpose._migration_drop_triggers(relation);
+	IF unseals THEN
+		EXECUTE format('ALTER TABLE %s DROP COLUMN %I', relation, m.shadow);
+		UPDATE purpose.column_migration x SET abandoned = true, phase = 'done', finished_at = clock_timestamp()
+			WHERE x.migration_id = m.migration_id;
+		PERFORM purpose._seal_sync_tree(relation);
+	ELSE
+		-- The shadow is in clear: it has to leave the file.
+		UPDATE purpose.column_migration x SET abandoned = true, phase = 'rewriting'
+			WHERE x.migration_id = m.migration_id;
+	END IF;
+	RAISE NOTICE '%ing column "%" of % is taken back', m.direction, "column", relation;
+	RETURN m.migration_id;
+END $$;
+COMMENT ON FUNCTION purpose._migration_find(regclass, name, boolean, text, boolean, boolean) IS 'The unfinished work on a column, or 0; takes it back if the opposite is wanted now. Errors 42703, 42809, 55000, 55006';
+REVOKE ALL ON FUNCTION purpose._migration_find(regclass, name, boolean, text, boolean, boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose._migration_next_pass(migration_id bigint) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+	UPDATE purpose.column_migration x
+		SET pass = x.pass + 1, part = NULL, next_block = NULL, end_block = NULL, pass_found = 0, rows_done = 0,
+			nobodys = 0, shredded = 0, closed = 0
+		WHERE x.migration_id = $1
+$$;
+COMMENT ON FUNCTION purpose._migration_next_pass(bigint) IS 'Begins with the table''s first row again';
+REVOKE ALL ON FUNCTION purpose._migration_next_pass(bigint) FROM PUBLIC;
+
+CREATE FUNCTION purpose._migration_check(relation regclass, "column" name, unseals boolean, label text,
+	shredded_as_null boolean, force boolean) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	t regclass;
+	r record;
+	rows bigint := 0;
+	nobodys bigint := 0;
+	shredded bigint := 0;
+	closed bigint := 0;
+BEGIN
+	PERFORM purpose._migration_target(relation, "column", unseals, label, shredded_as_null, force);
+	RAISE NOTICE 'looking at the rows of %', relation;
+	FOR t IN SELECT x FROM purpose._tree(relation) x JOIN pg_class c ON c.oid = x WHERE c.relkind = 'r' LOOP
+		r := purpose._migration_scan(t, "column", NULL, label, false, 0, NULL, 0);
+		rows := rows + r.rows_seen;
+		nobodys := nobodys + r.nobodys;
+		shredded := shredded + r.shredded;
+		closed := closed + r.closed;
+	END LOOP;
+	IF unseals AND shredded_as_null THEN
+		IF shredded > 0 AND (SELECT a.attnotnull FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = "column") THEN
+			RAISE EXCEPTION 'column "%" of % is NOT NULL, and % value(s) were shredded', "column", relation, shredded
+				USING ERRCODE = '23502', HINT = 'Drop the NOT NULL constraint, or delete the rows.';
+		END IF;
+		shredded := 0;
+	END IF;
+	IF nobodys + shredded + closed > 0 THEN
+		PERFORM purpose._migration_refuse(relation, "column", unseals, nobodys, shredded, closed);
+	END IF;
+	RETURN rows;
+END $$;
+COMMENT ON FUNCTION purpose._migration_check(regclass, name, boolean, text, boolean, boolean) IS 'Before anything is changed: looks at what depends on the column, and at each row. Returns how many rows there are. Errors 2BP01, 23502, 42809, 55000, PU002, PU005, PU006, PU008, PU014, PU015';
+REVOKE ALL ON FUNCTION purpose._migration_check(regclass, name, boolean, text, boolean, boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose._migration_target(relation regclass, "column" name, unseals boolean, label text,
+	shredded_as_null boolean, force boolean, OUT canonical text, OUT type text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	parent regclass;
+	other regclass;
+BEGIN
+	IF (purpose._protection(relation)).protected IS NOT TRUE OR (purpose._protection(relation)).problem IS NOT NULL THEN
+		RAISE EXCEPTION '% is not protected, so nothing says whose data its rows are', relation
+			USING ERRCODE = 'PU006', HINT = format('Protect it first: SELECT purpose.protect(%L, ...).', relation);
+	END IF;
+	SELECT i.inhparent::regclass INTO parent FROM pg_inherits i
+		JOIN pg_attribute a ON a.attrelid = i.inhparent AND a.attname = "column" AND NOT a.attisdropped
+		WHERE i.inhrelid = relation LIMIT 1;
+	IF found THEN
+		RAISE EXCEPTION 'column "%" of % is inherited', "column", relation
+			USING ERRCODE = '42P16', HINT = format('CALL the procedure for %s.', parent);
+	END IF;
+	SELECT g.tgrelid::regclass INTO other FROM pg_trigger g
+		WHERE g.tgrelid IN (SELECT x FROM purpose._tree(relation) x) AND g.tgname = '~purpose_migrate' LIMIT 1;
+	IF found THEN
+		RAISE EXCEPTION 'another column of % is being sealed or unsealed', other USING ERRCODE = '55006',
+			HINT = 'One after the other: purpose.seal_progress shows which.';
+	END IF;
+	IF unseals THEN
+		SELECT c.canonical, c.type INTO canonical, type FROM purpose._clear_target(relation, "column") c;
+	ELSE
+		SELECT s.canonical, s.type INTO canonical, type FROM purpose._sealed_target(relation, "column", label) s;
+	END IF;
+	PERFORM purpose._migration_require_free(relation, "column", unseals, force);
+END $$;
+COMMENT ON FUNCTION purpose._migration_target(regclass, name, boolean, text, boolean, boolean) IS 'The label and the type that a column gets, if nothing in the catalogs forbids it. Errors 2BP01, 42704, 42809, 42P16, 55000, 55006, PU002, PU006, PU008';
+REVOKE ALL ON FUNCTION purpose._migration_target(regclass, name, boolean, text, boolean, boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose._label_of_sealed(sealed_label text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT concat_ws(' ', 'for ' || array_to_string(l.allowed, ', '),
+					 CASE WHEN l.prohibited <> '{}' THEN 'never ' || array_to_string(l.prohibited, ', ') END,
+					 'keep ' || l.keep)
+	FROM purpose._parse_sealed_label(sealed_label) l
+$$;
+COMMENT ON FUNCTION purpose._label_of_sealed(text) IS 'The label of a clear column that says what a sealed type''s label says';
+REVOKE ALL ON FUNCTION purpose._label_of_sealed(text) FROM PUBLIC;
+
+CREATE FUNCTION purpose._migration_start(relation regclass, "column" name, unseals boolean, label text,
+	shredded_as_null boolean, force boolean, rows bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	shadow name := CASE WHEN unseals THEN 'purpose_unsealing_' ELSE 'purpose_sealing_' END || "column";
+	target record;
+	own_label text;
+	new_label text;
+	t regclass;
+	id bigint;
+BEGIN
+	EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
+	target := purpose._migration_target(relation, "column", unseals, label, shredded_as_null, force);
+	SELECT l.label INTO own_label FROM purpose._labels l WHERE l.relation = _migration_start.relation AND l."column" = _migration_start."column";
+	IF unseals AND own_label IS NULL THEN
+		new_label := purpose._label_of_sealed(target.canonical);
+	END IF;
+
+	INSERT INTO purpose.column_migration (relation, "column", direction, label, column_label, shadow, target,
+										  shredded_as_null, phase, rows_estimated, started_at, started_by)
+		SELECT _migration_start.relation, _migration_start."column", CASE WHEN unseals THEN 'unseal' ELSE 'seal' END,
+			   target.canonical, new_label, shadow, target.type, _migration_start.shredded_as_null,
+			   'converting', rows, clock_timestamp(), purpose._acting_role_name()
+		RETURNING migration_id INTO id;
+
+	EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s', relation, shadow, target.type)
+		|| CASE WHEN NOT unseals THEN format(', ADD CONSTRAINT %I CHECK (purpose.require_sealed(%I)) NOT VALID', shadow, shadow) ELSE '' END;
+	EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', relation, shadow,
+				   format('What column %s becomes when purpose.%s_column() has finished', "column", CASE WHEN unseals THEN 'unseal' ELSE 'seal' END));
+	IF unseals THEN
+		PERFORM purpose._set_label(relation, shadow, coalesce(own_label, new_label));
+		PERFORM purpose._floor_sync_tree(relation);
+	END IF;
+	PERFORM purpose._seal_sync_tree(relation);
+	FOR t IN SELECT x FROM purpose._tree(relation) x JOIN pg_class c ON c.oid = x WHERE NOT c.relispartition LOOP
+		EXECUTE format('CREATE TRIGGER "~purpose_migrate" BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION purpose._migrate_row(%L, %L)',
+					   t, "column", shadow);
+	END LOOP;
+	FOR t IN SELECT x FROM purpose._tree(relation) x LOOP
+		EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER "~purpose_migrate"', t);
+	END LOOP;
+	RETURN id;
+END $$;
+COMMENT ON FUNCTION purpose._migration_start(regclass, name, boolean, text, boolean, boolean, bigint) IS 'Gives a table the shadow of a column and the trigger that fills it. Errors as purpose._migration_target(), 42701';
+REVOKE ALL ON FUNCTION purpose._migration_start(regclass, name, boolean, text, boolean, boolean, bigint) FROM PUBLIC;
+
+CREATE FUNCTION purpose._migration_convert(m purpose.column_migration, batch_size int) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	r record;
+BEGIN
+	IF m.part IS NULL OR m.next_block >= m.end_block
+		OR NOT EXISTS (SELECT FROM purpose._tree(m.relation) x WHERE x = m.part) THEN
+		SELECT x, 0, pg_relation_size(x) / current_setting('block_size')::bigint INTO m.part, m.next_block, m.end_block
+			FROM purpose._tree(m.relation) x JOIN pg_class c ON c.oid = x AND c.relkind = 'r'
+			WHERE x::oid > coalesce(m.part::oid, 0) ORDER BY x::oid LIMIT 1;
+		IF NOT found THEN
+			IF m.nobodys + m.shredded + m.closed > 0 THEN
+				PERFORM purpose._migration_refuse(m.relation, m."column", m.direction = 'unseal', m.nobodys, m.shredded, m.closed);
+			ELSIF m.pass_found > batch_size THEN
+				PERFORM purpose._migration_next_pass(m.migration_id);
+			ELSE
+				-- What is left is few, and done under the lock.
+				UPDATE purpose.column_migration x SET phase = 'rewriting', last_batch_at = clock_timestamp()
+					WHERE x.migration_id = m.migration_id;
+			END IF;
+			RETURN;
+		END IF;
+	END IF;
+	BEGIN
+		r := purpose._migration_scan(m.part, m."column", m.shadow, NULL, m.shredded_as_null, m.next_block, m.end_block, batch_size);
+	EXCEPTION WHEN deadlock_detected OR serialization_failure THEN
+		-- Somebody else gave numbers to the same subjects.  Once more.
+		RETURN;
+	END;
+	UPDATE purpose.column_migration x
+		SET part = m.part, next_block = r.next, end_block = m.end_block, pass_found = x.pass_found + r.rows_done + r.rows_busy,
+			nobodys = x.nobodys + r.nobodys, shredded = x.shredded + r.shredded, closed = x.closed + r.closed,
+			rows_done = x.rows_done + r.rows_seen, last_batch_at = clock_timestamp()
+		WHERE x.migration_id = m.migration_id;
+END $$;
+COMMENT ON FUNCTION purpose._migration_convert(purpose.column_migration, int) IS 'One batch of rows. At a pass''s end: the next pass while many rows were left or changed, else on to the rewrite. Errors PU005, PU014, PU015';
+REVOKE ALL ON FUNCTION purpose._migration_convert(purpose.column_migration, int) FROM PUBLIC;
+
+CREATE FUNCTION purpose._migration_rewrite(m purpose.column_migration) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	unseals boolean := m.direction = 'unseal';
+	t regclass;
+	r record;
+	command text;
+	nobodys bigint := 0;
+	shredded bigint := 0;
+	closed bigint := 0;
+BEGIN
+	BEGIN
+		EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', m.relation);
+	EXCEPTION WHEN lock_not_available THEN
+		-- lock_timeout says how long others may have to wait behind this.
+		PERFORM pg_sleep(1);
+		RETURN;
+	END;
+	RAISE NOTICE 'rewriting %', m.relation;
+	IF m.abandoned THEN
+		EXECUTE format('ALTER TABLE %s DROP COLUMN %I', m.relation, m.shadow);
+		PERFORM purpose._rewrite(x) FROM purpose._tree(m.relation) x JOIN pg_class c ON c.oid = x AND c.relkind = 'r';
+	ELSE
+		-- All of it again: meanwhile anything may have happened.
+		PERFORM purpose._migration_require_free(m.relation, m."column", unseals, true);
+		FOR t IN SELECT x FROM purpose._tree(m.relation) x JOIN pg_class c ON c.oid = x AND c.relkind = 'r' LOOP
+			r := purpose._migration_scan(t, m."column", m.shadow, NULL, m.shredded_as_null, 0, NULL, 0);
+			nobodys := nobodys + r.nobodys;
+			shredded := shredded + r.shredded;
+			closed := closed + r.closed;
+		END LOOP;
+		IF nobodys + shredded + closed > 0 THEN
+			PERFORM purpose._migration_refuse(m.relation, m."column", unseals, nobodys, shredded, closed);
+		END IF;
+		PERFORM purpose._migration_drop_triggers(m.relation);
+
+		command := format('ALTER TABLE %1$s ALTER COLUMN %2$I TYPE %3$s USING purpose._require_in_step(%4$I, %2$I, %5$L), DROP COLUMN %4$I',
+						  m.relation, m."column", m.target, m.shadow, m.shredded_as_null);
+		IF unseals THEN
+			command := command || coalesce((
+				SELECT string_agg(format(', DROP CONSTRAINT %I', o.conname), '') FROM pg_constraint o
+				WHERE o.conrelid = m.relation AND o.contype = 'c'
+				AND pg_get_expr(o.conbin, o.conrelid) = format('purpose.require_sealed(%I)', m."column")), '');
+		ELSE
+			-- Under the name that purpose._seal_sync() gives it.
+			command := command || format(', ADD %s CHECK (purpose.require_sealed(%I))',
+				CASE WHEN octet_length('purpose_sealed_' || m."column") < 64
+						AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conname = 'purpose_sealed_' || m."column"
+										AND o.conrelid IN (SELECT x FROM purpose._tree(m.relation) x))
+					THEN format('CONSTRAINT %I', 'purpose_sealed_' || m."column") ELSE '' END, m."column");
+		END IF;
+		EXECUTE command;
+		-- PL/pgSQL remembers of which type a field of NEW was; what is changed
+		-- it compiles again, in every session.
+		FOR r IN SELECT DISTINCT p.oid::regprocedure AS function, p.procost AS cost
+				 FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid JOIN pg_language l ON l.oid = p.prolang
+				 WHERE g.tgrelid IN (SELECT x FROM purpose._tree(m.relation) x) AND NOT g.tgisinternal AND l.lanname = 'plpgsql' LOOP
+			EXECUTE format('ALTER FUNCTION %s COST %s', r.function, r.cost);
+		END LOOP;
+		IF m.column_label IS NOT NULL THEN
+			PERFORM purpose._set_label(m.relation, m."column", m.column_label);
+			PERFORM purpose._floor_sync_tree(m.relation);
+		END IF;
+	END IF;
+	PERFORM purpose._seal_sync_tree(m.relation);
+	UPDATE purpose.column_migration x
+		SET phase = 'statistics', part = m.relation, rewritten_by = pg_current_xact_id(), last_batch_at = clock_timestamp()
+		WHERE x.migration_id = m.migration_id;
+END $$;
+COMMENT ON FUNCTION purpose._migration_rewrite(purpose.column_migration) IS 'Gives the column its new type and its shadow''s values, which rewrites the table and its indexes, and takes the shadow away. Errors 2BP01, 55000, PU005, PU014, PU015';
+REVOKE ALL ON FUNCTION purpose._migration_rewrite(purpose.column_migration) FROM PUBLIC;
+
+CREATE FUNCTION purpose._migration_clear_statistics(m purpose.column_migration) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	horizon int := current_setting('purpose.backup_horizon');
+	finished timestamptz := clock_timestamp();
+	until timestamptz;
+BEGIN
+	IF NOT purpose._everyone_sees(m.rewritten_by) THEN
+		IF m.part IS NOT NULL THEN
+			RAISE NOTICE 'waiting for transactions that began before the rewrite of %', m.relation
+				USING DETAIL = 'Until they end, old statistics of the column stay in the database''s files.';
+			UPDATE purpose.column_migration x SET part = NULL WHERE x.migration_id = m.migration_id;
+		END IF;
+		PERFORM pg_sleep(1);
+		RETURN;
+	END IF;
+	BEGIN
+		-- While this waits for a long ANALYZE, everybody waits who plans a query.
+		PERFORM set_config('lock_timeout', '500ms', true);
+		PERFORM purpose._rewrite_statistics();
+	EXCEPTION WHEN lock_not_available THEN
+		PERFORM pg_sleep(1);
+		RETURN;
+	END;
+	IF (m.direction = 'seal') <> m.abandoned AND horizon > 0 THEN
+		until := finished + make_interval(days => horizon);
+	END IF;
+	UPDATE purpose.column_migration x
+		SET phase = 'done', part = NULL, next_block = NULL, end_block = NULL, finished_at = finished, clear_copies_until = until
+		WHERE x.migration_id = m.migration_id;
+	IF (m.direction = 'seal') <> m.abandoned THEN
+		RAISE NOTICE 'column "%" of % is sealed', m."column", m.relation
+			USING HINT = CASE WHEN horizon > 0 THEN format('Backups and WAL of before hold its values in clear, for %s more days by purpose.backup_horizon.', horizon)
+							  ELSE 'Backups and WAL of before hold its values in clear. Set purpose.backup_horizon to the number of days for which they are kept.' END;
+	ELSE
+		RAISE NOTICE 'column "%" of % is unsealed', m."column", m.relation;
+	END IF;
+END $$;
+COMMENT ON FUNCTION purpose._migration_clear_statistics(purpose.column_migration) IS 'The last step: what statistics held of the column leaves the files, as soon as no snapshot can see it';
+REVOKE ALL ON FUNCTION purpose._migration_clear_statistics(purpose.column_migration) FROM PUBLIC;
+
+CREATE FUNCTION purpose._migration_step(migration_id bigint, batch_size int) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	m purpose.column_migration;
+BEGIN
+	SELECT * INTO STRICT m FROM purpose.column_migration x WHERE x.migration_id = _migration_step.migration_id FOR UPDATE;
+	IF m.phase <> 'done' AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = m.relation) THEN
+		RAISE EXCEPTION 'the relation was dropped' USING ERRCODE = '42P01';
+	END IF;
+	CASE m.phase
+		WHEN 'converting' THEN PERFORM purpose._migration_convert(m, batch_size);
+		WHEN 'rewriting' THEN PERFORM purpose._migration_rewrite(m);
+		WHEN 'statistics' THEN PERFORM purpose._migration_clear_statistics(m);
+		ELSE RETURN false;
+	END CASE;
+	RETURN true;
+END $$;
+COMMENT ON FUNCTION purpose._migration_step(bigint, int) IS 'One transaction''s worth of sealing or unsealing a column; false when there is nothing left to do';
+REVOKE ALL ON FUNCTION purpose._migration_step(bigint, int) FROM PUBLIC;
+
+CREATE PROCEDURE purpose.seal_column(relation regclass, "column" name, label text,
+	batch_size int DEFAULT 10000, force boolean DEFAULT false)
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'migrate_seal_column';
+COMMENT ON PROCEDURE purpose.seal_column(regclass, name, text, int, boolean) IS 'Seals an existing column of a protected table in place, in batches that are committed one by one; called again, it goes on where it was interrupted. Ends with a rewrite of the table and its indexes under an ACCESS EXCLUSIVE lock. While a column is being unsealed, takes that back. force => true: although the table is published. Errors 25001, 2BP01, 42703, 42704, 42809, 42P16, 55000, 55006, PU002, PU006, PU008, PU014, PU015';
+REVOKE ALL ON PROCEDURE purpose.seal_column(regclass, name, text, int, boolean) FROM PUBLIC;
+
+CREATE PROCEDURE purpose.unseal_column(relation regclass, "column" name,
+	batch_size int DEFAULT 10000, shredded_as_null boolean DEFAULT false, force boolean DEFAULT false)
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'migrate_unseal_column';
+COMMENT ON PROCEDURE purpose.unseal_column(regclass, name, int, boolean, boolean) IS 'Gives a sealed column its clear type again, as purpose.seal_column() works; needs a purpose that opens every value. The column gets a label that says what the sealed type''s said, unless it has one. While a column is being sealed, takes that back. shredded_as_null => true: shredded values become NULL. Errors 23502, 25001, 2BP01, 42703, 42809, 42P16, 55000, 55006, PU005, PU006, PU015';
+REVOKE ALL ON PROCEDURE purpose.unseal_column(regclass, name, int, boolean, boolean) FROM PUBLIC;
+
+CREATE VIEW purpose.seal_progress AS
+	SELECT m.relation, m."column", m.direction,
+		   CASE WHEN m.abandoned THEN 'taken back' || CASE WHEN m.phase <> 'done' THEN ', ' || m.phase ELSE '' END ELSE m.phase END AS phase,
+		   m.label, m.pass, m.rows_done, m.rows_estimated, m.started_at, m.started_by, m.last_batch_at, m.finished_at,
+		   CASE WHEN m.finished_at IS NOT NULL AND m.rewritten_by IS NOT NULL AND (m.direction = 'seal') <> m.abandoned
+				THEN coalesce(m.clear_copies_until,
+							  m.finished_at + make_interval(days => nullif(current_setting('purpose.backup_horizon', true)::int, 0)),
+							  'infinity') END AS clear_copies_until
+	FROM purpose.column_migration m
+	WHERE m.relation::oid IN (SELECT oid FROM pg_catalog.pg_class)
+	ORDER BY m.migration_id;
+COMMENT ON VIEW purpose.seal_progress IS 'Columns that were, or are being, sealed or unsealed in place: rows_done is how many rows the present pass has seen; clear_copies_until is when the last backup with clear values expires, by purpose.backup_horizon';
+GRANT SELECT ON purpose.seal_progress TO PUBLIC;
+
+-- ---------------------------------------------------------------------------
+-- Shredding
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION purpose._shreds_changed() RETURNS trigger
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'tombstone_changed';
+COMMENT ON FUNCTION purpose._shreds_changed() IS 'Tells every backend, and standbys, that subjects were shredded';
+REVOKE ALL ON FUNCTION purpose._shreds_changed() FROM PUBLIC;
+CREATE TRIGGER shreds_changed AFTER INSERT OR UPDATE OR DELETE
+	ON purpose.shred_receipt FOR EACH ROW EXECUTE FUNCTION purpose._shreds_changed();
+ALTER TABLE purpose.shred_receipt ENABLE ALWAYS TRIGGER shreds_changed;
+CREATE TRIGGER shreds_gone AFTER TRUNCATE
+	ON purpose.shred_receipt FOR EACH STATEMENT EXECUTE FUNCTION purpose._shreds_changed();
+ALTER TABLE purpose.shred_receipt ENABLE ALWAYS TRIGGER shreds_gone;
+
+CREATE FUNCTION purpose._obtain_number(subject_table regclass, subject text) RETURNS bigint
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'subjectnumber_obtain_sql';
+COMMENT ON FUNCTION purpose._obtain_number(regclass, text) IS 'The current number of a subject, given by its canonical key; draws one if it has none. Errors PU011, PU013';
+REVOKE ALL ON FUNCTION purpose._obtain_number(regclass, text) FROM PUBLIC;
+
+CREATE FUNCTION purpose._request_cycle() RETURNS void
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'tombstone_request_cycle';
+COMMENT ON FUNCTION purpose._request_cycle() IS 'Has the transaction''s commit flushed, whatever synchronous_commit says, and the key worker woken after it';
+REVOKE ALL ON FUNCTION purpose._request_cycle() FROM PUBLIC;
+
+DO $do$
+DECLARE
+	type text;
+BEGIN
+	FOREACH type IN ARRAY ARRAY['text', 'bigint', 'uuid'] LOOP
+		EXECUTE format($f$
+CREATE FUNCTION purpose.shred(subject_table regclass, subject %1$s, groups text[] DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN purpose._shred(subject_table, subject::text, groups);
+END $$;
+COMMENT ON FUNCTION purpose.shred(regclass, %1$s, text[]) IS 'Makes all sealed values of a data subject, or those of some key groups, unreadable for ever: at once when this transaction commits, in backups as soon as the receipt says destroyed (GDPR Art. 17). Returns the receipt''s id. Errors PU006, PU011, PU013, 42704 for an unknown key group';
+REVOKE ALL ON FUNCTION purpose.shred(regclass, %1$s, text[]) FROM PUBLIC;
+
+CREATE FUNCTION purpose.readmit(subject_table regclass, subject %1$s) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM purpose._readmit(subject_table, subject::text);
+END $$;
+COMMENT ON FUNCTION purpose.readmit(regclass, %1$s) IS 'Gives a data subject that was shredded new keys, so that values can be sealed for it again; what was shredded stays so. Errors PU006, PU011, PU013, 42704 for a subject that was not shredded';
+REVOKE ALL ON FUNCTION purpose.readmit(regclass, %1$s) FROM PUBLIC;
+$f$, type);
+	END LOOP;
+END $do$;
+
+CREATE FUNCTION purpose._shred(subject_table regclass, subject text, groups text[]) RETURNS uuid
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	key text;
+	current bigint;
+	wanted int[];
+	unknown text;
+	receipt uuid;
+BEGIN
+	IF subject_table IS NULL OR subject IS NULL THEN
+		RAISE EXCEPTION 'a subject table and a subject must be given' USING ERRCODE = '22004';
+	END IF;
+	key := purpose._subject_key(subject_table, subject);
+	PERFORM purpose._begin_event();
+	IF groups IS NOT NULL THEN
+		SELECT array_agg(DISTINCT g) INTO groups FROM unnest(groups) g;
+		SELECT g INTO unknown FROM unnest(groups) g
+			WHERE g IS NULL OR (g <> 'default' AND NOT EXISTS (SELECT FROM purpose.key_group k WHERE k.name = g)) LIMIT 1;
+		IF found OR groups IS NULL THEN
+			RAISE EXCEPTION 'key group "%" does not exist', coalesce(unknown, '') USING ERRCODE = '42704',
+				HINT = 'SELECT name FROM purpose.key_group lists the groups that labels name; "default" stands for labels that name none.';
+		END IF;
+		SELECT array_agg(CASE g WHEN 'default' THEN 0 ELSE (SELECT k.number FROM purpose.key_group k WHERE k.name = g) END ORDER BY g)
+			INTO wanted FROM unnest(groups) g;
+	END IF;
+
+	current := purpose._obtain_number(subject_table, key);
+	PERFORM FROM purpose.subject_number n WHERE n.subject_table = subject_table AND n.subject = key FOR UPDATE;
+	-- Again: a readmission may have come between.
+	current := purpose._obtain_number(subject_table, key);
+
+	SELECT r.receipt_id INTO receipt FROM purpose.shred_receipt r
+		WHERE r.numbers[1] = current AND r.kind = 'subject'
+		AND r.keyring = (SELECT b.keyring FROM purpose.keyring_binding b) AND (r.groups IS NULL OR (wanted IS NOT NULL AND r.group_numbers @> wanted))
+		ORDER BY r.requested_at LIMIT 1;
+	IF found THEN
+		RAISE NOTICE 'the subject is shredded already';
+		RETURN receipt;
+	END IF;
+
+	INSERT INTO purpose.shred_receipt AS r (keyring, numbers, group_numbers, groups, subject_hash, requested_at, requested_by)
+		SELECT (SELECT b.keyring FROM purpose.keyring_binding b), ARRAY[current] || ARRAY(SELECT t.number FROM purpose.retired_number t
+									   WHERE t.subject_table = subject_table AND t.subject = key ORDER BY t.number),
+			   wanted, groups, purpose._subject_hash(purpose._journal_name(subject_table), key, false),
+			   purpose._now(), purpose._acting_role_name()
+		RETURNING r.receipt_id INTO receipt;
+	INSERT INTO purpose.journal_outbox (kind, subject_table, subject, at, detail)
+		SELECT 'shred', subject_table, key, r.requested_at,
+			   jsonb_build_object('receipt_id', r.receipt_id, 'numbers', r.numbers, 'group_numbers', r.group_numbers, 'groups', r.groups)
+		FROM purpose.shred_receipt r WHERE r.receipt_id = receipt;
+	PERFORM purpose._request_cycle();
+	RETURN receipt;
+END $$;
+COMMENT ON FUNCTION purpose._shred(regclass, text, text[]) IS 'purpose.shred() for keys of all types';
+REVOKE ALL ON FUNCTION purpose._shred(regclass, text, text[]) FROM PUBLIC;
+
+CREATE FUNCTION purpose._readmit(subject_table regclass, subject text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	key text;
+	current bigint;
+BEGIN
+	IF subject_table IS NULL OR subject IS NULL THEN
+		RAISE EXCEPTION 'a subject table and a subject must be given' USING ERRCODE = '22004';
+	END IF;
+	key := purpose._subject_key(subject_table, subject);
+	PERFORM purpose._begin_event();
+	SELECT n.number INTO current FROM purpose.subject_number n
+		WHERE n.subject_table = subject_table AND n.subject = key FOR UPDATE;
+	IF NOT found OR NOT EXISTS (SELECT FROM purpose.shred_receipt r WHERE r.numbers[1] = current AND r.kind = 'subject'
+								AND r.keyring = (SELECT b.keyring FROM purpose.keyring_binding b)) THEN
+		RAISE EXCEPTION 'the subject was not shredded' USING ERRCODE = '42704',
+			HINT = 'Only a subject whose keys were shredded needs to be readmitted.';
+	END IF;
+	INSERT INTO purpose.retired_number VALUES (subject_table, key, current);
+	DELETE FROM purpose.subject_number n WHERE n.subject_table = subject_table AND n.subject = key;
+	INSERT INTO purpose.journal_outbox (kind, subject_table, subject, at, detail)
+		SELECT 'readmit', subject_table, key, purpose._now(),
+			   jsonb_build_object('retired', current, 'number', purpose._obtain_number(subject_table, key));
+END $$;
+COMMENT ON FUNCTION purpose._readmit(regclass, text) IS 'purpose.readmit() for keys of all types';
+REVOKE ALL ON FUNCTION purpose._readmit(regclass, text) FROM PUBLIC;
+
+CREATE FUNCTION purpose._retoken_column(relation regclass, "column" name, number bigint) RETURNS bigint
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'retoken_column';
+COMMENT ON FUNCTION purpose._retoken_column(regclass, name, bigint) IS 'Gives all values of a searchable column tokens under another key; returns how many';
+REVOKE ALL ON FUNCTION purpose._retoken_column(regclass, name, bigint) FROM PUBLIC;
+
+CREATE FUNCTION purpose._draw_number() RETURNS bigint
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'subjectnumber_draw_sql';
+COMMENT ON FUNCTION purpose._draw_number() IS 'A number of the keyring that was never drawn before. Errors PU011, PU013';
+REVOKE ALL ON FUNCTION purpose._draw_number() FROM PUBLIC;
+
+CREATE FUNCTION purpose.rotate_tokens(relation regclass, "column" name) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	old bigint;
+	new bigint;
+	receipt uuid;
+BEGIN
+	IF relation IS NULL OR "column" IS NULL THEN
+		RAISE EXCEPTION 'a relation and a column must be given' USING ERRCODE = '22004';
+	END IF;
+	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND c.relispartition) THEN
+		RAISE EXCEPTION '% is a partition', relation USING ERRCODE = '42809',
+			HINT = 'Partitions share their tokens: name the partitioned table.';
+	END IF;
+	EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
+	SELECT k.number INTO old FROM purpose.token_key k WHERE k.relation = relation AND k."column" = "column" FOR UPDATE;
+	IF NOT found THEN
+		RAISE EXCEPTION 'column "%" of relation "%" has no tokens', "column", relation USING ERRCODE = '42704',
+			HINT = 'Only columns of types such as purpose.searchable_text have tokens, once a value was sealed in them.';
+	END IF;
+	new := purpose._draw_number();
+	PERFORM purpose._retoken_column(relation, "column", new);
+	UPDATE purpose.token_key k SET number = new, created_at = purpose._now() WHERE k.relation = relation AND k."column" = "column";
+	INSERT INTO purpose.shred_receipt AS r (keyring, numbers, kind, requested_at, requested_by)
+		VALUES ((SELECT b.keyring FROM purpose.keyring_binding b), ARRAY[old], 'token', purpose._now(), purpose._acting_role_name())
+		RETURNING r.receipt_id INTO receipt;
+	PERFORM purpose._request_cycle();
+	RETURN receipt;
+END $$;
+COMMENT ON FUNCTION purpose.rotate_tokens(regclass, name) IS 'Gives all values of a searchable column new tokens and destroys the key of the old ones, so that tokens left by shredded subjects, in backups too, match nothing any more. Rewrites the column''s rows under ACCESS EXCLUSIVE. Returns a receipt''s id. Errors PU011, PU013, 42704, 42809';
+REVOKE ALL ON FUNCTION purpose.rotate_tokens(regclass, name) FROM PUBLIC;
+
+CREATE FUNCTION purpose._residual(number bigint, shredded_at timestamptz) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH subject AS (
+		SELECT n.subject_table FROM purpose.subject_number n WHERE n.number = $1
+		UNION ALL SELECT n.subject_table FROM purpose.retired_number n WHERE n.number = $1
+	), tables AS (
+		SELECT t.relation FROM purpose.protected_tables t JOIN subject s ON s.subject_table = t.subject_table
+	)
+	SELECT nullif(jsonb_strip_nulls(jsonb_build_object(
+		'tokens', (SELECT jsonb_agg(format('%s.%I', k.relation, k."column") ORDER BY k.relation::text COLLATE "C", k."column")
+				   FROM purpose.token_key k JOIN tables USING (relation) WHERE k.created_at <= $2),
+		'clear_columns', (SELECT jsonb_agg(format('%s.%I', l.relation, l."column") ORDER BY l.relation::text COLLATE "C", l."column")
+						  FROM purpose.labels l JOIN tables USING (relation) JOIN pg_attribute a ON a.attrelid = l.relation AND a.attname = l."column"
+						  WHERE NOT purpose._contains_sealed(a.atttypid)),
+		'clear_copies_until', (SELECT max(m.clear_copies_until) FROM purpose.column_migration m JOIN tables USING (relation)
+							   WHERE m.direction = 'seal' AND m.clear_copies_until > purpose._now()))), '{}')
+$$;
+COMMENT ON FUNCTION purpose._residual(bigint, timestamptz) IS 'What a shred does not reach, as of now: tokens made before it that were not rotated, labelled columns that are not sealed, and until when backups hold columns in clear that were sealed later';
+REVOKE ALL ON FUNCTION purpose._residual(bigint, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION purpose._shred_receipts() RETURNS TABLE (receipt_id uuid, kind text, subject_hash bytea, groups text[],
+	requested_at timestamptz, requested_by name, unreachable_at timestamptz, destroyed_at timestamptz, evidence text, residual jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT r.receipt_id, r.kind, r.subject_hash, r.groups, r.requested_at, r.requested_by, r.unreachable_at, r.destroyed_at,
+		   r.evidence, CASE r.kind WHEN 'subject' THEN purpose._residual(r.numbers[1], r.requested_at) END
+	FROM purpose.shred_receipt r
+$$;
+COMMENT ON FUNCTION purpose._shred_receipts() IS 'The rows of purpose.shred_receipts';
+REVOKE ALL ON FUNCTION purpose._shred_receipts() FROM PUBLIC;
+
+CREATE VIEW purpose.shred_receipts AS
+	SELECT * FROM purpose._shred_receipts();
+COMMENT ON VIEW purpose.shred_receipts IS 'What became of each shred: unreachable_at live, destroyed_at in every backup; groups NULL means all; subject_hash is a keyed hash of the subject; residual is what the shred does not reach, as of now';
+
+-- ---------------------------------------------------------------------------
+-- Journal
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION purpose._begin_event() RETURNS boolean
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'purpose_begin_event';
+COMMENT ON FUNCTION purpose._begin_event() IS 'Before something is done that belongs into the journal: is there one? Errors PU017 in a database that was put back and not reconciled, PU011';
+REVOKE ALL ON FUNCTION purpose._begin_event() FROM PUBLIC;
+
+CREATE FUNCTION purpose._request_journal() RETURNS void
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'purpose_request_journal';
+COMMENT ON FUNCTION purpose._request_journal() IS 'Has the key worker write the journal after this transaction''s commit';
+REVOKE ALL ON FUNCTION purpose._request_journal() FROM PUBLIC;
+
+CREATE FUNCTION purpose._subject_hash("table" text, key text, required boolean) RETURNS bytea
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'purpose_subject_hash';
+COMMENT ON FUNCTION purpose._subject_hash(text, text, boolean) IS 'HMAC of a subject, by its table''s name in the journal; NULL without a keyring, and if the key for it cannot be read and is not required. Error PU011';
+REVOKE ALL ON FUNCTION purpose._subject_hash(text, text, boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose._match_subjects(subject_table regclass, "table" text, hashes bytea[],
+	OUT subject_hash bytea, OUT subject text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'purpose_match_subjects';
+COMMENT ON FUNCTION purpose._match_subjects(regclass, text, bytea[]) IS 'Those subjects of a table whose HMAC is among the hashes. Errors PU006, PU011';
+REVOKE ALL ON FUNCTION purpose._match_subjects(regclass, text, bytea[]) FROM PUBLIC;
+
+CREATE FUNCTION purpose._journal_verdict(OUT verdict text, OUT missing bigint)
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'purpose_journal_verdict';
+COMMENT ON FUNCTION purpose._journal_verdict() IS 'Does the database have what its journal has? none (no keyring), current, rewound, pruned. Error PU011';
+REVOKE ALL ON FUNCTION purpose._journal_verdict() FROM PUBLIC;
+
+CREATE FUNCTION purpose._journal_missing(accept_loss boolean, OUT sequence bigint, OUT incarnation bigint,
+	OUT kind text, OUT imported boolean, OUT table_name text, OUT subject_hash bytea, OUT purpose text,
+	OUT at timestamptz, OUT detail jsonb, OUT event uuid, OUT hash bytea, OUT known boolean)
+RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'purpose_journal_missing';
+COMMENT ON FUNCTION purpose._journal_missing(boolean) IS 'The journal''s entries after what the database has noted; known: its outbox has them; the last row, of kind end, is where the journal ends. Errors PU011, PU017';
+REVOKE ALL ON FUNCTION purpose._journal_missing(boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose._abandon_journal(sequence bigint, OUT sequence bigint, OUT hash bytea)
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'purpose_abandon_journal';
+COMMENT ON FUNCTION purpose._abandon_journal(bigint) IS 'Gives the journal up, and begins it anew after an entry of this number. Errors PU011, PU013';
+REVOKE ALL ON FUNCTION purpose._abandon_journal(bigint) FROM PUBLIC;
+
+CREATE FUNCTION purpose._journal_name(subject_table regclass) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	known text;
+	base text := purpose._qualified(subject_table);
+	candidate text := base;
+	n int := 1;
+BEGIN
+	LOOP
+		SELECT t.name INTO known FROM purpose.journal_table t WHERE t.subject_table = subject_table;
+		IF found OR base IS NULL THEN
+			RETURN coalesce(known, '');
+		END IF;
+		INSERT INTO purpose.journal_table VALUES (subject_table, candidate) ON CONFLICT DO NOTHING;
+		-- The name is taken by a table that was called so before.
+		n := n + 1;
+		candidate := format('%s#%s', base, n);
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION purpose._journal_name(regclass) IS 'Under which name a subject table is in the journal; for ever the one that it has at the first call';
+REVOKE ALL ON FUNCTION purpose._journal_name(regclass) FROM PUBLIC;
+
+CREATE FUNCTION purpose._journal_waiting(max_rows int)
+RETURNS TABLE (event uuid, kind text, imported boolean, table_name text, subject text, purpose text, at timestamptz, detail text)
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT o.event, o.kind, o.imported,
+		   CASE WHEN o.subject_table IS NOT NULL THEN purpose._journal_name(o.subject_table) END,
+		   o.subject, o.purpose, o.at, o.detail::text
+	FROM (SELECT * FROM purpose.journal_outbox ORDER BY id LIMIT max_rows) o ORDER BY o.id
+$$;
+COMMENT ON FUNCTION purpose._journal_waiting(int) IS 'The events that waited longest';
+REVOKE ALL ON FUNCTION purpose._journal_waiting(int) FROM PUBLIC;
+
+CREATE FUNCTION purpose._note_journal(keyring uuid, incarnation bigint, sequence bigint, hash bytea, events uuid[]) RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	INSERT INTO purpose.journal_state AS s VALUES (keyring, incarnation, sequence, hash)
+		ON CONFLICT ON CONSTRAINT journal_state_pkey DO UPDATE
+		SET incarnation = excluded.incarnation, sequence = excluded.sequence, hash = excluded.hash
+		WHERE s.sequence <= excluded.sequence;
+	DELETE FROM purpose.journal_outbox o WHERE o.event = ANY (events);
+$$;
+COMMENT ON FUNCTION purpose._note_journal(uuid, bigint, bigint, bytea, uuid[]) IS 'Notes where the journal ends, and that these events are in it';
+REVOKE ALL ON FUNCTION purpose._note_journal(uuid, bigint, bigint, bytea, uuid[]) FROM PUBLIC;
+
+CREATE FUNCTION purpose._note_subject_hash(detail jsonb, hash bytea) RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	UPDATE purpose.shred_receipt SET subject_hash = hash
+		WHERE receipt_id = (detail ->> 'receipt_id')::uuid AND subject_hash IS NULL
+$$;
+COMMENT ON FUNCTION purpose._note_subject_hash(jsonb, bytea) IS 'Gives a receipt its subject''s hash if it has none';
+REVOKE ALL ON FUNCTION purpose._note_subject_hash(jsonb, bytea) FROM PUBLIC;
+
+CREATE FUNCTION purpose._journal_destroyed() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+	INSERT INTO purpose.journal_outbox (kind, at, detail)
+		VALUES ('destroyed', new.destroyed_at,
+				jsonb_build_object('receipt_id', new.receipt_id, 'unreachable_at', new.unreachable_at,
+								   'destroyed_at', new.destroyed_at, 'punctured_version', new.punctured_version,
+								   'evidence', new.evidence));
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION purpose._journal_destroyed() IS 'Trigger of purpose.shred_receipt: has it in the journal that the keys of a receipt were destroyed';
+REVOKE ALL ON FUNCTION purpose._journal_destroyed() FROM PUBLIC;
+CREATE TRIGGER journal_destroyed AFTER UPDATE ON purpose.shred_receipt
+	FOR EACH ROW WHEN (old.destroyed_at IS NULL AND new.destroyed_at IS NOT NULL AND new.kind = 'subject')
+	EXECUTE FUNCTION purpose._journal_destroyed();
+
+-- Replaying.  Each kind of entry does again what made it.
+
+CREATE FUNCTION purpose._replay_consent(r purpose.journal_replay) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	id bigint;
+	h record;
+	-- Then the moment decides, not the order; also between events of before
+	-- and after a restore.
+	by_time boolean := r.imported OR r.late;
+BEGIN
+	INSERT INTO purpose.consent_history (subject_table, subject, purpose, state, at, expires_at, evidence, recorded_by)
+		VALUES (r.subject_table, r.subject, r.purpose, r.kind, r.at, (r.detail ->> 'expires_at')::timestamptz,
+				jsonb_build_object('replayed_from_journal', r.sequence), purpose._acting_role_name())
+		RETURNING event_id INTO id;
+	SELECT e.* INTO h FROM purpose.consent_history e
+		WHERE e.subject_table = r.subject_table AND e.subject = r.subject AND e.purpose IS NOT DISTINCT FROM r.purpose
+		AND (by_time OR e.event_id = id)
+		ORDER BY e.at DESC, e.event_id DESC LIMIT 1;
+	IF h.state IN ('objection_withdrawn', 'restriction_lifted') THEN
+		DELETE FROM purpose.consent_state s
+			WHERE s.subject_table = h.subject_table AND s.subject = h.subject AND s.purpose = coalesce(h.purpose, '')
+			AND s.state = CASE h.state WHEN 'objection_withdrawn' THEN 'objected' ELSE 'restricted' END;
+	ELSE
+		INSERT INTO purpose.consent_state AS s (subject_table, subject, purpose, state, expires_at, since, event_id)
+			VALUES (h.subject_table, h.subject, coalesce(h.purpose, ''), h.state, h.expires_at, h.at, h.event_id)
+			ON CONFLICT ON CONSTRAINT consent_state_pkey DO UPDATE
+			SET state = excluded.state, expires_at = excluded.expires_at, since = excluded.since, event_id = excluded.event_id
+			WHERE NOT by_time OR s.since <= excluded.since;
+	END IF;
+END $$;
+COMMENT ON FUNCTION purpose._replay_consent(purpose.journal_replay) IS 'Records a consent event again, with its own time';
+REVOKE ALL ON FUNCTION purpose._replay_consent(purpose.journal_replay) FROM PUBLIC;
+
+CREATE FUNCTION purpose._replay_shred(r purpose.journal_replay, keyring uuid) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	numbers bigint[] := ARRAY(SELECT n::bigint FROM jsonb_array_elements_text(r.detail -> 'numbers') WITH ORDINALITY AS x(n, o) ORDER BY o);
+BEGIN
+	INSERT INTO purpose.shred_receipt (receipt_id, keyring, numbers, group_numbers, groups, subject_hash, requested_at, requested_by)
+		VALUES ((r.detail ->> 'receipt_id')::uuid, keyring, numbers,
+				CASE jsonb_typeof(r.detail -> 'group_numbers') WHEN 'array' THEN
+					ARRAY(SELECT n::int FROM jsonb_array_elements_text(r.detail -> 'group_numbers') WITH ORDINALITY AS x(n, o) ORDER BY o) END,
+				CASE jsonb_typeof(r.detail -> 'groups') WHEN 'array' THEN
+					ARRAY(SELECT n FROM jsonb_array_elements_text(r.detail -> 'groups') WITH ORDINALITY AS x(n, o) ORDER BY o) END,
+				r.subject_hash, r.at, purpose._acting_role_name())
+		ON CONFLICT ON CONSTRAINT shred_receipt_pkey DO NOTHING;
+	-- A subject that got its number after the restored moment must not get
+	-- another one without being readmitted.
+	IF r.subject IS NOT NULL THEN
+		INSERT INTO purpose.subject_number VALUES (r.subject_table, r.subject, numbers[1]) ON CONFLICT DO NOTHING;
+	END IF;
+END $$;
+COMMENT ON FUNCTION purpose._replay_shred(purpose.journal_replay, uuid) IS 'Makes a shred''s receipt again; the worker sees to it that the keys are gone';
+REVOKE ALL ON FUNCTION purpose._replay_shred(purpose.journal_replay, uuid) FROM PUBLIC;
+
+CREATE FUNCTION purpose._replay_destroyed(r purpose.journal_replay) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+	UPDATE purpose.shred_receipt s
+		SET unreachable_at = (r.detail ->> 'unreachable_at')::timestamptz,
+			destroyed_at = (r.detail ->> 'destroyed_at')::timestamptz,
+			punctured_version = (r.detail ->> 'punctured_version')::bigint,
+			evidence = r.detail ->> 'evidence'
+		WHERE s.receipt_id = (r.detail ->> 'receipt_id')::uuid AND s.destroyed_at IS NULL;
+	-- It is in the journal already.
+	DELETE FROM purpose.journal_outbox o
+		WHERE o.kind = 'destroyed' AND o.detail ->> 'receipt_id' = r.detail ->> 'receipt_id';
+$$;
+COMMENT ON FUNCTION purpose._replay_destroyed(purpose.journal_replay) IS 'Marks a receipt as destroyed again';
+REVOKE ALL ON FUNCTION purpose._replay_destroyed(purpose.journal_replay) FROM PUBLIC;
+
+CREATE FUNCTION purpose._replay_readmit(r purpose.journal_replay) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+	IF EXISTS (SELECT FROM purpose.retired_number t WHERE t.number = (r.detail ->> 'retired')::bigint) THEN
+		RETURN;
+	END IF;
+	DELETE FROM purpose.subject_number n
+		WHERE n.subject_table = r.subject_table AND n.subject = r.subject;
+	INSERT INTO purpose.retired_number VALUES (r.subject_table, r.subject, (r.detail ->> 'retired')::bigint);
+	INSERT INTO purpose.subject_number VALUES (r.subject_table, r.subject, (r.detail ->> 'number')::bigint);
+END $$;
+COMMENT ON FUNCTION purpose._replay_readmit(purpose.journal_replay) IS 'Gives a readmitted subject the number again that it got then';
+REVOKE ALL ON FUNCTION purpose._replay_readmit(purpose.journal_replay) FROM PUBLIC;
+
+CREATE FUNCTION purpose._find_replay_tables(tables jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	name text;
+	target regclass;
+BEGIN
+	FOR name IN SELECT DISTINCT r.table_name FROM purpose.journal_replay r WHERE r.table_name IS NOT NULL LOOP
+		IF tables ? name THEN
+			target := (tables ->> name)::regclass;
+			CONTINUE WHEN target IS NULL;
+		ELSE
+			SELECT t.subject_table INTO target FROM purpose.journal_table t WHERE t.name = name;
+			IF NOT found THEN
+				SELECT d.relation INTO target FROM purpose._declared_tables d
+					WHERE purpose._qualified(d.relation) = name
+					AND NOT EXISTS (SELECT FROM purpose.journal_table t WHERE t.subject_table = d.relation);
+			END IF;
+		END IF;
+		IF NOT EXISTS (SELECT FROM purpose._declared_tables d WHERE d.relation = target AND d.kind = 'subject' AND d.target IS NULL) THEN
+			RAISE EXCEPTION 'the journal knows a subject table "%", which is none in this database', name
+				USING ERRCODE = 'PU006',
+					  HINT = format('Protect it first.  If it has another name now: SELECT * FROM purpose.reconcile(tables => ''{"%s": "<schema.name>"}'').  If there is no such table any more, write null.', name);
+		END IF;
+		INSERT INTO purpose.journal_table VALUES (target, name) ON CONFLICT DO NOTHING;
+		UPDATE purpose.journal_replay r SET subject_table = target WHERE r.table_name = name;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION purpose._find_replay_tables(jsonb) IS 'Finds the subject tables that the entries to be replayed name. Error PU006 for one that is not there';
+REVOKE ALL ON FUNCTION purpose._find_replay_tables(jsonb) FROM PUBLIC;
+
+CREATE FUNCTION purpose._find_replay_subjects() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	t record;
+BEGIN
+	FOR t IN SELECT r.table_name, r.subject_table, array_agg(DISTINCT r.subject_hash) AS hashes FROM purpose.journal_replay r
+			 WHERE r.subject_table IS NOT NULL AND r.subject_hash IS NOT NULL GROUP BY 1, 2 LOOP
+		UPDATE purpose.journal_replay r SET subject = m.subject
+			FROM purpose._match_subjects(t.subject_table, t.table_name, t.hashes) m
+			WHERE r.table_name = t.table_name AND r.subject_hash = m.subject_hash;
+		-- People whose row is not there, and of whom something is known.
+		UPDATE purpose.journal_replay r SET subject = k.subject
+			FROM (SELECT s.subject FROM purpose.consent_state s WHERE s.subject_table = t.subject_table
+				  UNION SELECT h.subject FROM purpose.consent_history h WHERE h.subject_table = t.subject_table
+				  UNION SELECT n.subject FROM purpose.subject_number n WHERE n.subject_table = t.subject_table) k
+			WHERE r.table_name = t.table_name AND r.subject IS NULL
+			AND r.subject_hash = purpose._subject_hash(t.table_name, k.subject, true);
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION purpose._find_replay_subjects() IS 'Finds the people whom the entries to be replayed are about, by the HMACs of all whom the database knows';
+REVOKE ALL ON FUNCTION purpose._find_replay_subjects() FROM PUBLIC;
+
+CREATE FUNCTION purpose._load_missing(keyring uuid, accept_loss boolean, OUT incarnation bigint, OUT sequence bigint,
+	OUT hash bytea, OUT lost boolean)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	own bigint := coalesce((SELECT s.sequence FROM purpose.journal_state s WHERE s.keyring = keyring), 0);
+	last record;
+BEGIN
+	lost := false;
+	UPDATE purpose.journal_replay r SET late = true, subject_table = NULL, subject = NULL;
+	BEGIN
+		WITH entry AS MATERIALIZED (
+			SELECT * FROM purpose._journal_missing(accept_loss) m
+		), loaded AS (
+			INSERT INTO purpose.journal_replay (sequence, kind, imported, table_name, subject_hash, purpose, at, detail)
+				SELECT m.sequence, m.kind, m.imported, m.table_name, m.subject_hash, m.purpose, m.at, m.detail
+				FROM entry m WHERE NOT m.known AND m.kind NOT IN ('end', 'reconciled') ORDER BY m.sequence
+		), known AS (
+			DELETE FROM purpose.journal_outbox o USING entry m WHERE m.known AND o.event = m.event
+		)
+		SELECT m.incarnation, m.sequence, m.hash INTO last FROM entry m WHERE m.kind = 'end';
+		incarnation := last.incarnation;
+		sequence := last.sequence;
+		hash := last.hash;
+	EXCEPTION WHEN SQLSTATE 'PU011' THEN
+		IF NOT accept_loss THEN
+			RAISE;
+		END IF;
+		RAISE WARNING 'the journal cannot be read, and is given up: %', SQLERRM;
+		SELECT s.incarnation INTO incarnation FROM purpose.journal_state s WHERE s.keyring = keyring;
+		incarnation := coalesce(incarnation, 1);
+		SELECT a.sequence, a.hash INTO sequence, hash FROM purpose._abandon_journal(own) a;
+		lost := true;
+	END;
+END $$;
+COMMENT ON FUNCTION purpose._load_missing(uuid, boolean) IS 'Reads into journal_replay what the database lacks; returns where the journal ends. Errors PU011, PU013, PU017';
+REVOKE ALL ON FUNCTION purpose._load_missing(uuid, boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose.reconcile(tables jsonb DEFAULT '{}', accept_loss boolean DEFAULT false)
+RETURNS TABLE (kind text, replayed bigint, subject_gone bigint)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	id uuid := (SELECT b.keyring FROM purpose.keyring_binding b);
+	own purpose.journal_state;
+	head record;
+	r purpose.journal_replay;
+BEGIN
+	IF id IS NULL THEN
+		RAISE EXCEPTION 'this database has no keyring' USING ERRCODE = 'PU011',
+			HINT = 'Without one there is no journal: what was withdrawn since a backup is known to nobody.';
+	END IF;
+	LOCK TABLE purpose.journal_state IN SHARE ROW EXCLUSIVE MODE;
+	SELECT s.* INTO own FROM purpose.journal_state s WHERE s.keyring = id;
+	head := purpose._load_missing(id, coalesce(accept_loss, false));
+	IF NOT EXISTS (SELECT FROM purpose.journal_replay) AND NOT head.lost THEN
+		PERFORM purpose._note_journal(id, coalesce(own.incarnation, 1), head.sequence, head.hash, '{}');
+		RETURN;
+	END IF;
+
+	PERFORM purpose._find_replay_tables(coalesce(tables, '{}'));
+	PERFORM purpose._find_replay_subjects();
+	FOR r IN SELECT * FROM purpose.journal_replay p ORDER BY p.id LOOP
+		IF r.kind = 'shred' THEN
+			PERFORM purpose._replay_shred(r, id);
+		ELSIF r.kind = 'destroyed' THEN
+			PERFORM purpose._replay_destroyed(r);
+		ELSIF r.subject IS NULL THEN
+			CONTINUE;
+		ELSIF r.kind = 'readmit' THEN
+			PERFORM purpose._replay_readmit(r);
+		ELSE
+			PERFORM purpose._replay_consent(r);
+		END IF;
+	END LOOP;
+	RETURN QUERY
+		SELECT p.kind, count(*) FILTER (WHERE p.subject_hash IS NULL OR p.subject IS NOT NULL),
+			   count(*) FILTER (WHERE p.subject_hash IS NOT NULL AND p.subject IS NULL)
+		FROM purpose.journal_replay p GROUP BY p.kind ORDER BY min(p.id);
+	DELETE FROM purpose.journal_replay p WHERE p.subject_hash IS NULL OR p.subject IS NOT NULL;
+	UPDATE purpose.journal_replay SET subject_table = NULL WHERE subject_table IS NOT NULL;
+
+	-- What comes now is another history than what was replayed.
+	IF head.lost OR head.sequence IS DISTINCT FROM own.sequence THEN
+		PERFORM purpose._note_journal(id, greatest(head.incarnation, own.incarnation) + 1, head.sequence, head.hash, '{}');
+		INSERT INTO purpose.journal_outbox (kind, at) VALUES ('reconciled', purpose._now());
+	END IF;
+	PERFORM purpose._request_cycle();
+	PERFORM purpose._request_journal();
+END $$;
+COMMENT ON FUNCTION purpose.reconcile(jsonb, boolean) IS 'After a restore to an earlier moment: replays from the journal what the database lacks, withdrawals, objections, grants, restrictions, shreds and readmissions, with their own times. Returns for each kind how many were replayed, and how many are about people who are not there; those are tried again at the next call. tables => {"name in the journal": "schema.name now"} for subject tables that were renamed since, null for those that are gone. accept_loss => true goes on although a part of the journal was pruned or cannot be read. Errors PU006, PU011, PU013, PU017';
+REVOKE ALL ON FUNCTION purpose.reconcile(jsonb, boolean) FROM PUBLIC;
 
 -- ---------------------------------------------------------------------------
 -- Explaining and observing
@@ -1243,6 +3273,174 @@ COMMENT ON FUNCTION purpose.reset_observed_violations() IS 'Forgets what was obs
 REVOKE ALL ON FUNCTION purpose.reset_observed_violations() FROM PUBLIC;
 
 -- ---------------------------------------------------------------------------
+-- Keyring
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION purpose._keyring_binding_changed() RETURNS trigger
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'purpose_keyring_binding_changed';
+COMMENT ON FUNCTION purpose._keyring_binding_changed() IS 'Tells every backend that the database is bound to another keyring';
+REVOKE ALL ON FUNCTION purpose._keyring_binding_changed() FROM PUBLIC;
+
+CREATE TRIGGER keyring_binding_changed AFTER INSERT OR UPDATE OR DELETE
+	ON purpose.keyring_binding FOR EACH ROW EXECUTE FUNCTION purpose._keyring_binding_changed();
+ALTER TABLE purpose.keyring_binding ENABLE ALWAYS TRIGGER keyring_binding_changed;
+CREATE TRIGGER keyring_binding_gone AFTER TRUNCATE
+	ON purpose.keyring_binding FOR EACH STATEMENT EXECUTE FUNCTION purpose._keyring_binding_changed();
+ALTER TABLE purpose.keyring_binding ENABLE ALWAYS TRIGGER keyring_binding_gone;
+
+CREATE FUNCTION purpose._found_keyring() RETURNS uuid
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'purpose_keyring_found';
+COMMENT ON FUNCTION purpose._found_keyring() IS 'Makes a keyring at the key provider, which nothing is bound to yet. Errors PU011, 25006, 55000';
+REVOKE ALL ON FUNCTION purpose._found_keyring() FROM PUBLIC;
+
+CREATE FUNCTION purpose.create_keyring() RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	id uuid;
+BEGIN
+	LOCK TABLE purpose.keyring_binding IN SHARE ROW EXCLUSIVE MODE;
+	IF EXISTS (SELECT FROM purpose.keyring_binding) THEN
+		RAISE EXCEPTION 'this database has a keyring already'
+			USING ERRCODE = '42710',
+				  HINT = 'SELECT * FROM purpose.check_keyring() says how it is.  A copy of a database gets a keyring of its own by purpose.fork_keyring().';
+	END IF;
+	id := purpose._found_keyring();
+	INSERT INTO purpose.keyring_binding (keyring, created_by) VALUES (id, purpose._acting_role_name());
+	RETURN id;
+END $$;
+COMMENT ON FUNCTION purpose.create_keyring() IS 'Makes this database''s keyring, at the place that purpose.keyring names; once. Returns its name. Rolled back, it leaves keys at the provider that open nothing. Errors 42710, PU011, 25006, 55000';
+REVOKE ALL ON FUNCTION purpose.create_keyring() FROM PUBLIC;
+
+CREATE FUNCTION purpose.claim_keyring() RETURNS bigint
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'purpose_keyring_claim';
+COMMENT ON FUNCTION purpose.claim_keyring() IS 'Makes this server the one that may change the keyring: draw numbers for new subjects, destroy keys. Waits until the lease of the holder has lapsed; refuses while that one renews it. Returns the fencing token. At the provider at once, whatever becomes of the transaction. Errors PU011, PU013';
+REVOKE ALL ON FUNCTION purpose.claim_keyring() FROM PUBLIC;
+
+CREATE FUNCTION purpose.fork_keyring(keep_values boolean DEFAULT false) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	id uuid;
+BEGIN
+	IF keep_values THEN
+		RAISE EXCEPTION 'a fork that keeps the values is not supported'
+			USING ERRCODE = '0A000',
+				  HINT = 'Without a fork this database opens values as long as it reaches the keyring, but makes no keys for new subjects.';
+	END IF;
+	LOCK TABLE purpose.keyring_binding IN SHARE ROW EXCLUSIVE MODE;
+	IF NOT EXISTS (SELECT FROM purpose.keyring_binding) THEN
+		RAISE EXCEPTION 'this database has no keyring'
+			USING ERRCODE = 'PU011', HINT = 'SELECT purpose.create_keyring() makes one.';
+	END IF;
+	IF (SELECT k.claim FROM purpose._keyring_status() k) = 'held' THEN
+		RAISE EXCEPTION 'this database holds the claim of its keyring: it is no copy'
+			USING ERRCODE = '55000',
+				  HINT = 'Run it in the copy.  A fork would make all values of this database unreadable.';
+	END IF;
+	id := purpose._found_keyring();
+	-- All of these are numbers of the keyring that is left.
+	DELETE FROM purpose.subject_number;
+	DELETE FROM purpose.retired_number;
+	DELETE FROM purpose.token_key;
+	DELETE FROM purpose.shred_receipt;
+	DELETE FROM purpose.keyring_binding;
+	INSERT INTO purpose.keyring_binding (keyring, created_by) VALUES (id, purpose._acting_role_name());
+	RETURN id;
+END $$;
+COMMENT ON FUNCTION purpose.fork_keyring(boolean) IS 'Gives a copy of a database, such as a test clone, a keyring of its own: values sealed before do not open in it any more, and what it shreds concerns nobody else. It forgets the numbers and receipts of the keyring that it leaves. Returns the new one''s name. Errors 0A000, PU011, 25006, 55000 (this is the original)';
+REVOKE ALL ON FUNCTION purpose.fork_keyring(boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose.rotate_root_key() RETURNS bigint
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'purpose_keyring_rotate';
+COMMENT ON FUNCTION purpose.rotate_root_key() IS 'Has the worker put the keyring under a new root key and destroy the old one; also punctures what waits. Returns the new version. At the provider at once, whatever becomes of the transaction. Errors PU011, PU013';
+REVOKE ALL ON FUNCTION purpose.rotate_root_key() FROM PUBLIC;
+
+CREATE FUNCTION purpose._keyring_status(OUT keyring uuid, OUT claim text, OUT claim_holder text, OUT claim_written_at timestamptz,
+	OUT fencing_token bigint, OUT version bigint, OUT lease_until timestamptz, OUT cover_nodes bigint, OUT numbers_left bigint,
+	OUT numbers_claimed bigint, OUT last_cycle timestamptz, OUT last_run timestamptz, OUT last_error text, OUT failures int,
+	OUT memory_used bigint, OUT memory_total bigint)
+RETURNS record
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'purpose_keyring_status';
+COMMENT ON FUNCTION purpose._keyring_status() IS 'What this server knows about the database''s keyring; NULLs without one. Errors PU011, 55000';
+REVOKE ALL ON FUNCTION purpose._keyring_status() FROM PUBLIC;
+
+CREATE VIEW purpose.keyring_status AS
+	SELECT * FROM purpose._keyring_status() s WHERE s.keyring IS NOT NULL;
+COMMENT ON VIEW purpose.keyring_status IS 'This database''s keyring as this server knows it: who holds the claim, which version is loaded (NULL: none yet) and until when it may be used, what the worker did last and why it failed. Numbers and memory are the server''s own';
+
+CREATE FUNCTION purpose._check_keyring_provider(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'purpose_keyring_check';
+COMMENT ON FUNCTION purpose._check_keyring_provider() IS 'What is wrong with the keyring and its provider. Errors PU011, 55000';
+REVOKE ALL ON FUNCTION purpose._check_keyring_provider() FROM PUBLIC;
+
+CREATE FUNCTION purpose.check_keyring() RETURNS TABLE (severity text, object text, problem text, remedy text)
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT p.severity, p.object, p.problem, p.remedy FROM (
+		SELECT * FROM purpose._check_keyring_provider()
+		UNION ALL
+		SELECT 'warning', 'purpose.shred_receipt', format('%s shred(s) requested before %s are not final', count(*), now() - interval '1 day'),
+			   'SELECT * FROM purpose.keyring_status; -- and the server log'
+		FROM purpose.shred_receipt r
+		WHERE r.destroyed_at IS NULL AND r.requested_at < now() - interval '1 day'
+		AND r.keyring = (SELECT b.keyring FROM purpose.keyring_binding b)
+		HAVING count(*) > 0
+	) p
+	ORDER BY array_position(ARRAY['error', 'warning', 'info'], p.severity), p.object COLLATE "C", p.problem COLLATE "C"
+$$;
+COMMENT ON FUNCTION purpose.check_keyring() IS 'Looks for what is wrong with the keyring, the places where it is kept, and its worker; nothing without a keyring. Asks the provider for everything, so it may take a while. Errors PU011, 55000';
+REVOKE ALL ON FUNCTION purpose.check_keyring() FROM PUBLIC;
+
+CREATE FUNCTION purpose._verify_keys(kind text, numbers bigint[], group_numbers int[], punctured_version bigint,
+	OUT derivable boolean, OUT remaining bigint[], OUT asked text[])
+RETURNS record
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'purpose_keyring_verify';
+COMMENT ON FUNCTION purpose._verify_keys(text, bigint[], int[], bigint) IS 'Asks the key provider: can any of these keys be derived from the newest state, and of which states before that version are there still roots? Errors PU011, 55000';
+REVOKE ALL ON FUNCTION purpose._verify_keys(text, bigint[], int[], bigint) FROM PUBLIC;
+
+CREATE FUNCTION purpose.verify_receipt(receipt uuid) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	r purpose.shred_receipt;
+	v record;
+BEGIN
+	SELECT * INTO r FROM purpose.shred_receipt s WHERE s.receipt_id = receipt;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'there is no such receipt'
+			USING ERRCODE = '42704', HINT = 'SELECT * FROM purpose.shred_receipts lists them.';
+	END IF;
+	IF r.keyring IS DISTINCT FROM (SELECT b.keyring FROM purpose.keyring_binding b) THEN
+		RAISE EXCEPTION 'the receipt is about another keyring'
+			USING ERRCODE = 'PU011', HINT = 'This database was given a keyring of its own since: ask where the receipt was made.';
+	END IF;
+	SELECT * INTO v FROM purpose._verify_keys(r.kind, r.numbers, r.group_numbers, r.punctured_version);
+	RETURN jsonb_build_object(
+		'verified', r.destroyed_at IS NOT NULL AND NOT v.derivable AND v.remaining = '{}',
+		'destroyed_at', r.destroyed_at, 'punctured_version', r.punctured_version,
+		'derivable', v.derivable, 'roots_remaining', v.remaining,
+		'asked', v.asked, 'asked_at', clock_timestamp());
+END $$;
+COMMENT ON FUNCTION purpose.verify_receipt(uuid) IS 'Asks the key provider again whether the keys of a receipt are gone: verified is true if it is final, the newest state does not derive them, and no older root is at any of the places asked. Errors 42704, PU011';
+REVOKE ALL ON FUNCTION purpose.verify_receipt(uuid) FROM PUBLIC;
+
+-- ---------------------------------------------------------------------------
 -- Privacy officers
 -- ---------------------------------------------------------------------------
 
@@ -1250,7 +3448,7 @@ CREATE FUNCTION purpose._officer_objects() RETURNS SETOF text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT format('EXECUTE ON FUNCTION %s', p.oid::regprocedure)
+	SELECT format('EXECUTE ON ROUTINE %s', p.oid::regprocedure)
 	FROM pg_proc p WHERE p.pronamespace = 'purpose'::regnamespace
 	AND p.proname NOT LIKE '\_%' AND p.proname NOT IN ('appoint_officer', 'dismiss_officer')
 	AND NOT EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)
@@ -1259,7 +3457,12 @@ AS $$
 	UNION ALL SELECT 'SELECT ON purpose.purpose_grant'
 	UNION ALL SELECT 'SELECT ON purpose.observed_violations'
 	UNION ALL SELECT 'EXECUTE ON FUNCTION purpose._observed_violations()'
+	UNION ALL SELECT 'SELECT ON purpose.shred_receipts'
+	UNION ALL SELECT 'EXECUTE ON FUNCTION purpose._shred_receipts()'
 	UNION ALL SELECT 'INSERT ON purpose.consent_import'
+	UNION ALL SELECT 'SELECT ON purpose.keyring_binding'
+	UNION ALL SELECT 'SELECT ON purpose.keyring_status'
+	UNION ALL SELECT 'EXECUTE ON FUNCTION purpose._keyring_status()'
 $$;
 COMMENT ON FUNCTION purpose._officer_objects() IS 'The privileges that appoint_officer() grants';
 REVOKE ALL ON FUNCTION purpose._officer_objects() FROM PUBLIC;
@@ -1906,6 +4109,49 @@ $$;
 COMMENT ON FUNCTION purpose._check_consents() IS 'check(): consents for what is gone';
 REVOKE ALL ON FUNCTION purpose._check_consents() FROM PUBLIC;
 
+CREATE FUNCTION purpose._check_journal(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	v record;
+	message text;
+BEGIN
+	IF NOT EXISTS (SELECT FROM purpose.keyring_binding) OR NOT purpose._loaded() THEN
+		RETURN;
+	END IF;
+	BEGIN
+		v := purpose._journal_verdict();
+	EXCEPTION WHEN SQLSTATE 'PU011' THEN
+		GET STACKED DIAGNOSTICS message = PG_EXCEPTION_DETAIL;
+		RETURN QUERY SELECT 'error', 'purpose.journal_state',
+			format('whether the database was put back to an earlier moment cannot be told: %s', concat_ws('. ', SQLERRM, nullif(message, ''))),
+			'SELECT * FROM purpose.check_keyring();';
+		RETURN;
+	END;
+	RETURN QUERY
+		SELECT 'error', 'purpose.journal_state',
+			   CASE v.verdict WHEN 'rewound' THEN format('the database was put back to an earlier moment, and lacks %s event(s) of its journal: protected rows and sealed values are refused', v.missing)
+					ELSE 'the database was put back to a moment before its journal begins: protected rows and sealed values are refused' END,
+			   CASE v.verdict WHEN 'rewound' THEN 'SELECT * FROM purpose.reconcile();'
+					ELSE 'SELECT * FROM purpose.reconcile(accept_loss => true);' END
+		WHERE v.verdict IN ('rewound', 'pruned')
+		UNION ALL
+		SELECT 'warning', 'purpose.journal_outbox',
+			   format('%s event(s) wait for the journal, the oldest since %s: a restore to before them would forget them', count(*), min(o.at)),
+			   'SELECT * FROM purpose.check_keyring();'
+		FROM purpose.journal_outbox o WHERE NOT o.imported AND o.at < purpose._now() - interval '5 minutes' HAVING count(*) > 0
+		UNION ALL
+		SELECT 'info', 'purpose.journal_replay',
+			   format('%s event(s) of the journal are about people who are not in the database', count(*)),
+			   'SELECT * FROM purpose.reconcile();'
+		FROM purpose.journal_replay HAVING count(*) > 0;
+END $$;
+COMMENT ON FUNCTION purpose._check_journal() IS 'check(): was the database put back, and is its journal written?';
+REVOKE ALL ON FUNCTION purpose._check_journal() FROM PUBLIC;
+
 CREATE FUNCTION purpose._check_observing(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
 RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE
@@ -1934,6 +4180,81 @@ END $$;
 COMMENT ON FUNCTION purpose._check_observing() IS 'check(): what is observed only, and whether observing lost anything';
 REVOKE ALL ON FUNCTION purpose._check_observing() FROM PUBLIC;
 
+CREATE FUNCTION purpose._check_keyring(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	IF purpose._loaded() THEN
+		RETURN QUERY SELECT c.severity, 'keyring: ' || c.object, c.problem, c.remedy FROM purpose.check_keyring() c;
+	END IF;
+END $$;
+COMMENT ON FUNCTION purpose._check_keyring() IS 'check(): the keyring';
+REVOKE ALL ON FUNCTION purpose._check_keyring() FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_migrations(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT 'warning', format('%s.%I', m.relation, m."column"),
+		   CASE WHEN m.direction = 'seal'
+				THEN 'it is being sealed, and until that has finished its values are stored in clear'
+				WHEN m.abandoned THEN 'unsealing it was taken back, and clear values are still stored'
+				ELSE 'it is being unsealed' END,
+		   CASE WHEN m.direction = 'seal' OR m.abandoned THEN format('CALL purpose.seal_column(%L, %L, %L);', m.relation, m."column", m.label)
+				ELSE format('CALL purpose.unseal_column(%L, %L);', m.relation, m."column") END
+	FROM purpose.column_migration m
+	WHERE m.finished_at IS NULL AND m.relation::oid IN (SELECT oid FROM pg_class)
+$$;
+COMMENT ON FUNCTION purpose._check_migrations() IS 'check(): columns that are being sealed or unsealed';
+REVOKE ALL ON FUNCTION purpose._check_migrations() FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_logging(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	-- What the server writes down of statements, and with them of sealed values
+	-- that stand in their text or in their parameters.
+	WITH writes(setting, safe, writes, problem) AS (VALUES
+		('log_statement', 'none', '{mod,all}'::text[],
+		 'statements are logged with the values that stand in them'),
+		('log_min_duration_statement', '-1', NULL, 'slow statements are logged with the values that stand in them'),
+		('log_min_duration_sample', '-1', NULL, 'a sample of slow statements is logged with the values that stand in them'),
+		('log_transaction_sample_rate', '0', NULL, 'a sample of transactions is logged with the values that stand in their statements'),
+		('log_parameter_max_length_on_error', '0', NULL, 'values given as parameters are logged when a statement fails'),
+		('auto_explain.log_min_duration', '-1', NULL, 'slow statements are logged with the values that stand in them and in their plans'),
+		('debug_print_parse', 'off', '{on}', 'parse trees are logged, with the values that stand in them'),
+		('debug_print_rewritten', 'off', '{on}', 'parse trees are logged, with the values that stand in them'),
+		('debug_print_plan', 'off', '{on}', 'plans are logged, with the values that stand in them'),
+		('pg_stat_statements.track_utility', 'off', '{on}',
+		 'pg_stat_statements keeps the text of utility statements as it is, with the values that stand in it')
+	), found AS (
+		SELECT w.*, s.setting AS value
+		FROM writes w JOIN pg_settings s ON s.name = w.setting
+		WHERE CASE WHEN w.writes IS NOT NULL THEN s.setting = ANY (w.writes)
+				   -- What a library that is not loaded would have may be any text.
+				   WHEN s.vartype IN ('integer', 'real') THEN s.setting::numeric <> w.safe::numeric END
+	)
+	SELECT CASE WHEN setting ~ '^pg_stat_statements' THEN 'info' ELSE 'warning' END, format('setting %s = %s', setting, value), problem,
+		   format('ALTER SYSTEM SET %s = %L;  -- then SELECT pg_reload_conf();', setting, safe)
+	FROM found
+	WHERE EXISTS (SELECT FROM purpose.sealed_label)
+	UNION ALL
+	SELECT 'warning', 'setting log_parameter_max_length = ' || p.setting,
+		   'values given as parameters are logged with the statements that are',
+		   'ALTER SYSTEM SET log_parameter_max_length = 0;  -- then SELECT pg_reload_conf();'
+	FROM pg_settings p
+	WHERE p.name = 'log_parameter_max_length' AND p.setting <> '0'
+	  AND EXISTS (SELECT FROM found WHERE setting ~ '^log_(statement|min|transaction)')
+	  AND EXISTS (SELECT FROM purpose.sealed_label)
+$$;
+COMMENT ON FUNCTION purpose._check_logging() IS 'check(): settings that write down values of sealed columns';
+REVOKE ALL ON FUNCTION purpose._check_logging() FROM PUBLIC;
+
 CREATE FUNCTION purpose._check_one(kind text, OUT severity text, OUT object text, OUT problem text, OUT remedy text)
 RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE
@@ -1959,7 +4280,7 @@ SET lock_timeout = '1s'
 AS $$
 	SELECT c.severity, c.object, c.problem, c.remedy
 	FROM unnest(ARRAY['library', 'labels', 'purposes', 'protection', 'floor', 'names', 'content', 'copies',
-					  'foreign_keys', 'roles', 'consents', 'observing']) WITH ORDINALITY k(kind, ord)
+					  'foreign_keys', 'roles', 'consents', 'observing', 'logging', 'keyring', 'journal', 'migrations']) WITH ORDINALITY k(kind, ord)
 	CROSS JOIN LATERAL purpose._check_one(k.kind) c
 	ORDER BY array_position(ARRAY['error', 'warning', 'info'], c.severity), k.ord, c.object COLLATE "C", c.problem COLLATE "C"
 $$;

@@ -56,6 +56,9 @@
 /* The query that the executor is in is one of PostgreSQL's own. */
 static bool internal = false;
 
+/* A query of this library's own, which looks a row's subject up, is at work. */
+static bool looking_up = false;
+
 /* DECLARE ... WITH HOLD is at work. */
 static bool opening_holdable = false;
 
@@ -93,6 +96,20 @@ access_set_internal(bool now)
 	bool		before = internal;
 
 	internal = now;
+	return before;
+}
+
+/*
+ * To be called around a query that looks up which subject a row leads to.  As a
+ * foreign key's own query, it is not judged.  Such a query may call no code but
+ * PostgreSQL's.  Returns what was set before.
+ */
+bool
+access_set_looking_up(bool now)
+{
+	bool		before = looking_up;
+
+	looking_up = now;
 	return before;
 }
 
@@ -237,8 +254,8 @@ owns_declared_relations(const QueryDesc *desc)
 }
 
 /*
- * Is this a query of PostgreSQL's own, to be freed from judgement?  A foreign
- * key's, or that of a materialised view which an exempt role refreshes over
+ * Is this a query of PostgreSQL's own, or of this library's, to be freed from
+ * judgement?  A foreign key's, one that looks a subject up, or that of a materialised view which an exempt role refreshes over
  * tables of the view's owner (as whom it runs; what it calls is judged as that
  * owner's doing).
  */
@@ -247,6 +264,8 @@ access_query_is_internal(const QueryDesc *desc)
 {
 	if (catalog_oids() == NULL || !protection_any())
 		return false;
+	if (looking_up)
+		return true;
 	if (desc->dest != NULL && desc->dest->mydest == DestTransientRel)
 		return has_bypassrls_privilege(GetOuterUserId()) && owns_declared_relations(desc);
 	return query_is_referential(desc);

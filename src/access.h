@@ -19,6 +19,7 @@ extern bool access_set_internal(bool internal);
 extern bool access_hides_details(const QueryDesc *desc);
 compat_noreturn extern void access_rethrow(MemoryContext context);
 extern void access_transaction_ends(void);
+extern bool access_set_looking_up(bool looking_up);
 extern bool access_set_opening_holdable(bool opening);
 
 #endif							/* PURPOSE_ACCESS_H */

@@ -39,6 +39,39 @@ typedef enum
 static ExtensionState extension_state = EXTENSION_UNKNOWN;
 static CatalogOids oids;
 
+/* Tables and indexes that are looked up by name. */
+#define RELATION(name)	{#name, &oids.name}
+static const struct
+{
+	const char *name;
+	Oid		   *oid;
+}			relations[] = {
+
+	RELATION(purpose_catalog),
+	RELATION(purpose_grant),
+	RELATION(consent_state),
+	RELATION(consent_state_pkey),
+	RELATION(consent_state_restricted_idx),
+	RELATION(sealed_type_registry),
+	RELATION(sealed_type_registry_pkey),
+	RELATION(sealed_label),
+	RELATION(sealed_label_pkey),
+	RELATION(sealed_label_typmod_key),
+	RELATION(subject_number),
+	RELATION(subject_number_pkey),
+	RELATION(subject_number_number_key),
+	RELATION(retired_number),
+	RELATION(retired_number_number_key),
+	RELATION(token_key),
+	RELATION(token_key_pkey),
+	RELATION(shred_receipt),
+	RELATION(shred_receipt_pending_idx),
+	RELATION(journal_state),
+	RELATION(journal_state_pkey),
+	RELATION(journal_outbox),
+	RELATION(journal_outbox_pkey),
+};
+
 static void
 declaration_relcache_callback(Datum arg, Oid relid)
 {
@@ -87,12 +120,14 @@ fill_oids(Oid schema)
 	Oid			visible_args[2] = {OIDOID, ANYOID};
 	Oid			statistic_args[2] = {OIDOID, INT2OID};
 	Oid			label_args[3] = {REGCLASSOID, NAMEOID, TEXTOID};
+	bool		complete = true;
 
 	oids.schema = schema;
-	oids.purpose_catalog = get_relname_relid("purpose_catalog", schema);
-	oids.purpose_grant = get_relname_relid("purpose_grant", schema);
-	oids.consent_state = get_relname_relid("consent_state", schema);
-	oids.consent_state_pkey = get_relname_relid("consent_state_pkey", schema);
+	for (int i = 0; i < lengthof(relations); i++)
+	{
+		*relations[i].oid = get_relname_relid(relations[i].name, schema);
+		complete &= OidIsValid(*relations[i].oid);
+	}
 	oids.fn_visible = catalog_function("_visible", 2, visible_args, true);
 	oids.fn_orphan = catalog_function("_visible", 1, visible_args, true);
 	oids.fn_unbound = catalog_function("_unbound", 0, NULL, true);
@@ -100,10 +135,7 @@ fill_oids(Oid schema)
 	oids.fn_ext_statistic_visible = catalog_function("_statistic_visible", 1, statistic_args, true);
 	oids.fn_label_column = catalog_function("label_column", 3, label_args, true);
 
-	return OidIsValid(oids.purpose_catalog) &&
-		OidIsValid(oids.purpose_grant) &&
-		OidIsValid(oids.consent_state) &&
-		OidIsValid(oids.consent_state_pkey) &&
+	return complete &&
 		OidIsValid(oids.fn_visible) &&
 		OidIsValid(oids.fn_orphan) &&
 		OidIsValid(oids.fn_unbound) &&

@@ -31,6 +31,45 @@
 #define Anum_state_state				4
 #define Anum_state_expires_at			5
 
+/* Columns of purpose.sealed_type_registry */
+#define Anum_sealed_type_type			1
+#define Anum_sealed_type_base			2
+#define Anum_sealed_type_name			3
+#define Anum_sealed_type_pad			4
+#define Anum_sealed_type_binary			5
+#define Anum_sealed_type_searchable		6
+
+/* Columns of purpose.sealed_label */
+#define Anum_sealed_label_id			1
+#define Anum_sealed_label_typmod		2
+#define Anum_sealed_label_label			3
+
+/* Columns of purpose.subject_number and purpose.retired_number */
+#define Anum_number_subject_table		1
+#define Anum_number_subject				2
+#define Anum_number_number				3
+#define Natts_number					3
+
+/* Columns of purpose.token_key */
+#define Anum_token_relation				1
+#define Anum_token_column				2
+#define Anum_token_number				3
+
+/* Columns of purpose.shred_receipt */
+#define Anum_receipt_keyring			2
+#define Anum_receipt_numbers			3
+#define Anum_receipt_group_numbers		4
+#define Anum_receipt_kind				6
+
+/* Columns of purpose.journal_state */
+#define Anum_journal_keyring			1
+#define Anum_journal_incarnation		2
+#define Anum_journal_sequence			3
+#define Anum_journal_hash				4
+
+/* Columns of purpose.journal_outbox */
+#define Anum_outbox_event				1
+
 typedef struct CatalogOids
 {
 	Oid			schema;
@@ -38,6 +77,25 @@ typedef struct CatalogOids
 	Oid			purpose_grant;
 	Oid			consent_state;
 	Oid			consent_state_pkey;
+	Oid			consent_state_restricted_idx;
+	Oid			sealed_type_registry;
+	Oid			sealed_type_registry_pkey;
+	Oid			sealed_label;
+	Oid			sealed_label_pkey;
+	Oid			sealed_label_typmod_key;
+	Oid			subject_number;
+	Oid			subject_number_pkey;
+	Oid			subject_number_number_key;
+	Oid			retired_number;
+	Oid			retired_number_number_key;
+	Oid			token_key;
+	Oid			token_key_pkey;
+	Oid			shred_receipt;
+	Oid			shred_receipt_pending_idx;
+	Oid			journal_state;
+	Oid			journal_state_pkey;
+	Oid			journal_outbox;
+	Oid			journal_outbox_pkey;
 	Oid			fn_visible;		/* purpose._visible(oid, VARIADIC "any") */
 	Oid			fn_orphan;		/* purpose._visible(oid) */
 	Oid			fn_unbound;		/* purpose._unbound() */

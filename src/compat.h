@@ -6,10 +6,13 @@
 #ifndef PURPOSE_COMPAT_H
 #define PURPOSE_COMPAT_H
 
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/transam.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
+#include "commands/cluster.h"
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_node.h"
@@ -202,6 +205,94 @@ compat_check_insert(ParseState *pstate, ParseNamespaceItem *nsitem, Bitmapset *c
 #define compat_completion_count() \
 	(*((volatile uint64 *) &ShmemVariableCache->xactCompletionCount))
 #endif
+
+/*
+ * parseTypeString() takes an error context instead of missing_ok since 16
+ * (858e776c8).
+ */
+#if PG_VERSION_NUM >= 160000
+#define COMPAT_TYPE_STRING_ERROR	NULL
+#else
+#define COMPAT_TYPE_STRING_ERROR	false
+#endif
+
+/*
+ * Speculative insertion: the check of index constraints got the tuple's own id
+ * in 18 (9f12a3b95 and later), index insertion a flag for BRIN in 16
+ * (19d8e2308).
+ */
+static inline bool
+compat_index_constraints_hold(ResultRelInfo *target, TupleTableSlot *slot, EState *estate,
+							  ItemPointer conflict)
+{
+#if PG_VERSION_NUM >= 180000
+	ItemPointerData none;
+
+	ItemPointerSetInvalid(&none);
+	return ExecCheckIndexConstraints(target, slot, estate, conflict, &none, NIL);
+#else
+	return ExecCheckIndexConstraints(target, slot, estate, conflict, NIL);
+#endif
+}
+
+static inline List *
+compat_insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *estate,
+						   bool *conflicts)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(target, slot, estate, false, true, conflicts, NIL, false);
+#else
+	return ExecInsertIndexTuples(target, slot, estate, false, true, conflicts, NIL);
+#endif
+}
+
+/*
+ * A set of events to wait for, freed by who made it.  Since 17 (50c67c201) it
+ * belongs to a resource owner, or to none, instead of a memory context.
+ */
+#if PG_VERSION_NUM >= 170000
+#define compat_create_wait_event_set(n) CreateWaitEventSet(NULL, (n))
+#else
+#define compat_create_wait_event_set(n) CreateWaitEventSet(CurrentMemoryContext, (n))
+#endif
+
+/*
+ * An update tells since 16 (19d8e2308) not only whether indexes need new
+ * entries, but also whether only summarising ones (BRIN) do.
+ */
+#if PG_VERSION_NUM >= 160000
+typedef TU_UpdateIndexes CompatIndexUpdate;
+#define COMPAT_INDEXES_STAY		TU_None
+#else
+typedef bool CompatIndexUpdate;
+#define COMPAT_INDEXES_STAY		false
+#endif
+
+static inline void
+compat_update_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *estate,
+						   CompatIndexUpdate update)
+{
+#if PG_VERSION_NUM >= 160000
+	ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL, update == TU_Summarizing);
+#else
+	ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL);
+#endif
+}
+
+/*
+ * What VACUUM FULL does to a relation; since 18 (cc811f92b) it must be open.
+ */
+static inline void
+compat_vacuum_full(Oid relid)
+{
+	ClusterParams params = {0};
+
+#if PG_VERSION_NUM >= 180000
+	cluster_rel(table_open(relid, AccessExclusiveLock), InvalidOid, &params);
+#else
+	cluster_rel(relid, InvalidOid, &params);
+#endif
+}
 
 /*
  * Functions that do not return; the spelling changed in 18 (28e04155f).

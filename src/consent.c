@@ -121,3 +121,25 @@ consent_lookup(Oid subject_table, const char *subject, const char *purpose,
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 }
+
+/*
+ * Is the processing of anybody's data restricted (Art. 18)?  Where nobody's is,
+ * purposes that ask for no consent need not look anybody up.
+ */
+bool
+consent_anyone_restricted(void)
+{
+	const CatalogOids *oids = catalog_oids();
+	Relation	rel;
+	SysScanDesc scan;
+	bool		found;
+
+	if (oids == NULL)
+		return true;
+	rel = table_open(oids->consent_state, AccessShareLock);
+	scan = systable_beginscan(rel, oids->consent_state_restricted_idx, true, NULL, 0, NULL);
+	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}

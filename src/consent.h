@@ -27,6 +27,7 @@ typedef struct SubjectConsent
 
 extern void consent_lookup(Oid subject_table, const char *subject, const char *purpose,
 						   TimestampTz now, SubjectConsent *result);
+extern bool consent_anyone_restricted(void);
 extern bool consent_parse_state(const char *text, ConsentState *state);
 
 #endif							/* PURPOSE_CONSENT_H */

@@ -43,8 +43,11 @@
 #include "floor.h"
 #include "follow.h"
 #include "guard.h"
+#include "migrate.h"
 #include "protection.h"
 #include "rows.h"
+#include "sealing.h"
+#include "sealingddl.h"
 #include "session.h"
 
 static void
@@ -173,6 +176,7 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 	switch (cmd->subtype)
 	{
 		case AT_AlterColumnType:
+			migrate_guard_column(relid, cmd->name, "changing a column's type in");
 			if (policy != NULL)
 				guard_key_type(relid, cmd->name, castNode(ColumnDef, cmd->def)->typeName);
 			if (guarded)
@@ -203,6 +207,7 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 				guard_refuse(relid, "dropping the expression that a column has its label from");
 			break;
 		case AT_DropColumn:
+			migrate_guard_column(relid, cmd->name, "dropping a column of");
 			if (policy != NULL)
 				guard_column_use(relid, cmd->name);
 			break;
@@ -215,12 +220,14 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 						 errhint("purpose.unprotect() and purpose.label_column() put it back as it was.")));
 			break;
 		case AT_DetachPartition:
+			migrate_guard_relation(relid, "detaching a partition of");
 			guard_detach(relid);
 			keep_inherited(castNode(PartitionCmd, cmd->def)->name);
 			break;
 		case AT_AttachPartition:
 			child = RangeVarGetRelid(castNode(PartitionCmd, cmd->def)->name, NoLock, true);
 			guard_inheritance(relid, child, false);
+			sealing_before_attach(relid, child);
 			remember_relation(state, child);
 			break;
 		case AT_AddInherit:
@@ -229,6 +236,7 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 			remember_relation(state, relid);
 			break;
 		case AT_DropInherit:
+			migrate_guard_relation(relid, "NO INHERIT of");
 			if (policy != NULL)
 				keep_inherited(makeRangeVar(get_namespace_name(get_rel_namespace(relid)),
 											get_rel_name(relid), -1));
@@ -353,6 +361,14 @@ before_drop(DropStmt *stmt)
 																	  list_length(names) - 1)),
 							   policy);
 		}
+		else if (stmt->removeType == OBJECT_TRIGGER)
+		{
+			List	   *names = castNode(List, object);
+
+			sealingddl_guard_trigger(guard_find(makeRangeVarFromNameList(list_truncate(list_copy(names),
+																					   list_length(names) - 1))),
+									 strVal(llast(names)), InvalidOid);
+		}
 		else if (stmt->removeType == OBJECT_EXTENSION &&
 				 strcmp(strVal(object), PURPOSE_EXTENSION) == 0 && superuser())
 		{
@@ -411,9 +427,12 @@ before_trigger(CreateTrigStmt *stmt)
 	Oid			relid = guard_find(stmt->relation);
 	Oid			function;
 
+	function = LookupFuncName(stmt->funcname, 0, NULL, true);
+	sealingddl_guard_trigger(relid, stmt->trigname, function);
+	if (OidIsValid(relid) && strcmp(stmt->trigname, SEALING_TRIGGER) == 0)
+		sealing_make_way(relid);
 	if (!OidIsValid(relid) || guard_is_officer())
 		return;
-	function = LookupFuncName(stmt->funcname, 0, NULL, true);
 	if ((OidIsValid(function) && !guard_trigger_trusted(function)) || stmt->whenClause != NULL)
 		guard_refuse(relid, "a trigger");
 }
@@ -557,6 +576,16 @@ before_label(SecLabelStmt *stmt, DdlState *state)
 										   NoLock, true));
 }
 
+static void
+before_rename_column(RenameStmt *stmt)
+{
+	Oid			relid = stmt->renameType == OBJECT_COLUMN && stmt->relation != NULL ?
+	RangeVarGetRelid(stmt->relation, NoLock, true) : InvalidOid;
+
+	if (OidIsValid(relid))
+		migrate_guard_column(relid, stmt->subname, "renaming a column of");
+}
+
 /*
  * Guards one statement before it runs.  Raises PU007 where a privacy officer
  * is needed or protection would be lost, PU010 where something rests on what
@@ -579,6 +608,10 @@ ddl_before(PlannedStmt *pstmt, DdlState *state)
 				guard_floor_policy(((RenameStmt *) stmt)->relation, ((RenameStmt *) stmt)->subname);
 				refuse_reserved_policy(((RenameStmt *) stmt)->newname);
 			}
+			if (((RenameStmt *) stmt)->renameType == OBJECT_TRIGGER)
+				sealingddl_guard_trigger(guard_find(((RenameStmt *) stmt)->relation),
+										 ((RenameStmt *) stmt)->subname, InvalidOid);
+			before_rename_column((RenameStmt *) stmt);
 			state->remembered = follow_remember();
 			break;
 		case T_AlterObjectSchemaStmt:
@@ -711,6 +744,110 @@ ddl_hides_details(PlannedStmt *pstmt)
 }
 
 /*
+ * May an ALTER TABLE leave columns without what they need to be sealed?  Others
+ * are let alone: a restore runs them before the data is there, which is loaded
+ * without the trigger.
+ */
+static bool
+changes_columns(const AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		switch (lfirst_node(AlterTableCmd, lc)->subtype)
+		{
+			case AT_AddColumn:
+			case AT_DropColumn:
+			case AT_AlterColumnType:
+			case AT_DropConstraint:
+				return true;
+			default:
+				break;
+		}
+	}
+	return false;
+}
+
+static bool
+enables_triggers(const AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		switch (lfirst_node(AlterTableCmd, lc)->subtype)
+		{
+			case AT_EnableTrig:
+			case AT_EnableTrigAll:
+			case AT_EnableTrigUser:
+			case AT_EnableReplicaTrig:
+				return true;
+			default:
+				break;
+		}
+	}
+	return false;
+}
+
+/*
+ * Gives relations that a statement made or changed the means to seal.
+ */
+static void
+sync_sealing(Node *stmt)
+{
+	RangeVar   *relation = NULL;
+
+	switch (nodeTag(stmt))
+	{
+		case T_CreateStmt:
+			relation = ((CreateStmt *) stmt)->relation;
+			break;
+		case T_AlterTableStmt:
+			relation = ((AlterTableStmt *) stmt)->relation;
+			if (changes_columns((AlterTableStmt *) stmt))
+				break;
+			CommandCounterIncrement();
+			sealing_check(RangeVarGetRelid(relation, NoLock, true));
+			if (enables_triggers((AlterTableStmt *) stmt))
+				sealing_enable(RangeVarGetRelid(relation, NoLock, true));
+			return;
+		case T_CreateTableAsStmt:
+			relation = ((CreateTableAsStmt *) stmt)->into->rel;
+			break;
+		case T_CreateForeignTableStmt:
+			relation = ((CreateForeignTableStmt *) stmt)->base.relation;
+			break;
+		case T_ViewStmt:
+			relation = ((ViewStmt *) stmt)->view;
+			break;
+		case T_CompositeTypeStmt:
+			relation = ((CompositeTypeStmt *) stmt)->typevar;
+			break;
+		case T_CreateDomainStmt:
+			CommandCounterIncrement();
+			sealing_sync_domain(typenameTypeId(NULL, makeTypeNameFromNameList(((CreateDomainStmt *) stmt)->domainname)));
+			return;
+		case T_RenameStmt:
+			if (((RenameStmt *) stmt)->renameType == OBJECT_COLUMN &&
+				((RenameStmt *) stmt)->relation != NULL)
+				sealing_rename_column(RangeVarGetRelid(((RenameStmt *) stmt)->relation, NoLock, true),
+									  ((RenameStmt *) stmt)->subname,
+									  ((RenameStmt *) stmt)->newname);
+			return;
+		case T_CreateStatsStmt:
+			relation = linitial(((CreateStatsStmt *) stmt)->relations);
+			CommandCounterIncrement();
+			sealingddl_check_statistics(RangeVarGetRelid(relation, NoLock, false));
+			return;
+		default:
+			return;
+	}
+	CommandCounterIncrement();
+	sealing_sync(RangeVarGetRelid(relation, NoLock, true));
+}
+
+/*
  * Does what must follow a statement that ran.
  */
 void
@@ -744,6 +881,7 @@ ddl_after(PlannedStmt *pstmt, DdlState *state)
 			break;
 	}
 
+	sync_sealing(stmt);
 	foreach(lc, state->relations)
 	{
 		if (protection_find(lfirst_oid(lc)) != NULL || IsA(stmt, SecLabelStmt))

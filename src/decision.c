@@ -101,6 +101,17 @@ judge_consent(const Session *session, const SubjectConsent *consent)
 	return REASON_OBJECTED;
 }
 
+/*
+ * Does no person's word count for the session's purpose, as long as nobody's
+ * processing is restricted?
+ */
+bool
+decision_asks_nobody(const Session *session)
+{
+	return session->status == PURPOSE_USABLE &&
+		purpose_consent_model(session->basis) == CONSENT_NOT_APPLICABLE;
+}
+
 static DecisionReason
 judge(const DecisionRequest *request, const Label **refusing)
 {
@@ -108,7 +119,7 @@ judge(const DecisionRequest *request, const Label **refusing)
 	ListCell   *lc;
 
 	*refusing = NULL;
-	if (request->session->exempt)
+	if (request->session->exempt && !request->sealed)
 		return REASON_EXEMPT;
 	reason = judge_purpose(request->session);
 	if (reason != REASON_PERMITTED)

@@ -45,6 +45,7 @@ typedef enum DecisionReason
 typedef struct DecisionRequest
 {
 	const Session *session;
+	bool		sealed;			/* about a sealed value: nobody is exempt */
 	bool		protection_broken;	/* declared, but cannot be resolved */
 	bool		label_broken;	/* labelled, but cannot be read */
 	const List *labels;			/* of Label *: each must be satisfied */
@@ -60,6 +61,7 @@ typedef struct Decision
 	bool		observed;		/* enforcement would have refused */
 } Decision;
 
+extern bool decision_asks_nobody(const Session *session);
 extern Decision decision_make(const DecisionRequest *request);
 extern const char *decision_reason_name(DecisionReason reason);
 compat_noreturn extern void decision_raise(const Decision *decision, const Session *session,

@@ -46,5 +46,7 @@
 #define ERRCODE_SUBJECT_SHREDDED		MAKE_SQLSTATE('P', 'U', '0', '1', '5')
 /* A sealed value of another subject, label or group is not accepted here. */
 #define ERRCODE_FOREIGN_SEALED_VALUE	MAKE_SQLSTATE('P', 'U', '0', '1', '6')
+/* The database was put back to an earlier moment, and lacks events since. */
+#define ERRCODE_DATABASE_REWOUND		MAKE_SQLSTATE('P', 'U', '0', '1', '7')
 
 #endif							/* PURPOSE_ERRCODES_H */

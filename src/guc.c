@@ -21,6 +21,8 @@ char	   *guc_purpose_current = NULL;
 char	   *guc_purpose_justification = NULL;
 int			guc_purpose_scope = PURPOSE_SCOPE_SESSION;
 int			guc_observe_max = 5000;
+int			guc_backup_horizon = 0;
+int			guc_sealed_output = SEALED_OUTPUT_AUTO;
 bool		guc_preloaded = false;
 uint64		guc_generation = 1;
 guc_purpose_validator_type guc_purpose_validator = NULL;
@@ -28,6 +30,14 @@ guc_purpose_validator_type guc_purpose_validator = NULL;
 static const struct config_enum_entry scope_options[] = {
 	{"session", PURPOSE_SCOPE_SESSION, false},
 	{"transaction", PURPOSE_SCOPE_TRANSACTION, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry sealed_output_options[] = {
+	{"auto", SEALED_OUTPUT_AUTO, false},
+	{"open", SEALED_OUTPUT_OPEN, false},
+	{"envelope", SEALED_OUTPUT_ENVELOPE, false},
+	{"error", SEALED_OUTPUT_ERROR, false},
 	{NULL, 0, false}
 };
 
@@ -59,7 +69,7 @@ assign_current(const char *newval, void *extra)
 }
 
 /*
- * Defines all settings.  Called once from _PG_init.
+ * Defines the settings of general use.  Called once from _PG_init.
  */
 void
 guc_init(void)
@@ -92,6 +102,25 @@ guc_init(void)
 							 0,
 							 NULL, NULL, NULL);
 
+	DefineCustomEnumVariable("purpose.sealed_output",
+							 "How sealed values are printed.",
+							 "\"auto\" opens what may be opened, but not in COPY of a table; \"open\" there too; \"envelope\" opens nothing; \"error\" refuses what may not be opened.",
+							 &guc_sealed_output,
+							 SEALED_OUTPUT_AUTO,
+							 sealed_output_options,
+							 PGC_USERSET,
+							 0,
+							 NULL, NULL, NULL);
+
+	DefineCustomIntVariable("purpose.backup_horizon",
+							"For how many days backups are kept.",
+							"0: not declared.",
+							&guc_backup_horizon,
+							0, 0, 100 * 366,
+							PGC_SIGHUP,
+							0,
+							NULL, NULL, NULL);
+
 	/*
 	 * A library that is loaded late must not define what only a start can
 	 * set.
@@ -105,6 +134,14 @@ guc_init(void)
 								PGC_POSTMASTER,
 								0,
 								NULL, NULL, NULL);
+}
 
+/*
+ * Makes other names under the prefix errors.  After the last setting has been
+ * defined: what the configuration sets of one that is defined later is lost.
+ */
+void
+guc_reserve_prefix(void)
+{
 	MarkGUCPrefixReserved("purpose");
 }

@@ -7,6 +7,7 @@
  *	CheckPerms		access.c judges
  *	ExecutorRun,
  *	ExecutorFinish	access.c judges again if the world changed since
+ *	ExecutorEnd		sealed.c: what the statement rested on is over
  *	ProcessUtility	ddl.c guards, copy.c takes COPY over
  *
  * Other extensions' hooks are called from ours, so what they change in a query
@@ -31,6 +32,10 @@
 #include "ddl.h"
 #include "hooks.h"
 #include "planning.h"
+#include "sealed.h"
+#include "sealedio.h"
+#include "sealing.h"
+#include "sealingddl.h"
 #include "session.h"
 
 /* REFRESH MATERIALIZED VIEW is at work. */
@@ -40,6 +45,7 @@ static planner_hook_type prev_planner = NULL;
 static ExecutorStart_hook_type prev_executor_start = NULL;
 static ExecutorRun_hook_type prev_executor_run = NULL;
 static ExecutorFinish_hook_type prev_executor_finish = NULL;
+static ExecutorEnd_hook_type prev_executor_end = NULL;
 static ExecutorCheckPerms_hook_type prev_check_perms = NULL;
 static ProcessUtility_hook_type prev_process_utility = NULL;
 
@@ -76,6 +82,7 @@ executor_start(QueryDesc *desc, int eflags)
 {
 	bool		internal = access_query_is_internal(desc);
 
+	sealed_statement_changes();
 	access_statement_starts(desc);
 	if (internal == access_is_internal())
 		next_executor_start(desc, eflags);
@@ -130,6 +137,7 @@ executor_run(COMPAT_EXECUTOR_RUN_ARGS)
 {
 	bool		internal = access_query_is_internal(queryDesc);
 
+	sealed_statement_changes();
 	if (internal == access_is_internal())
 	{
 		access_statement_resumes(queryDesc, !COMPAT_RUNS_ONCE);
@@ -190,6 +198,7 @@ executor_finish(QueryDesc *desc)
 {
 	bool		internal = access_query_is_internal(desc);
 
+	sealed_statement_changes();
 	if (internal == access_is_internal())
 	{
 		access_statement_resumes(desc, false);
@@ -210,6 +219,16 @@ executor_finish(QueryDesc *desc)
 		}
 		PG_END_TRY();
 	}
+}
+
+static void
+executor_end(QueryDesc *desc)
+{
+	sealed_statement_changes();
+	if (prev_executor_end)
+		prev_executor_end(desc);
+	else
+		standard_ExecutorEnd(desc);
 }
 
 static bool
@@ -259,6 +278,27 @@ next_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_onl
 }
 
 /*
+ * ALTER TABLE may change a sealed column into a clear one.
+ */
+static void
+process_opening(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	bool		was_strict = sealedio_set_must_open(true);
+
+	PG_TRY();
+	{
+		next_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		(void) sealedio_set_must_open(was_strict);
+	}
+	PG_END_TRY();
+}
+
+/*
  * Is this a statement that can reach data or declarations at all?  The others
  * (transaction control above all, which must work in a failed transaction) are
  * passed through untouched.
@@ -295,6 +335,41 @@ process_flagged(bool holdable, PlannedStmt *pstmt, const char *query_string,
 	PG_END_TRY();
 }
 
+/*
+ * Runs COPY, during which sealed values come in as envelopes, and go out as
+ * such if a whole table is copied.
+ */
+static void
+process_copy(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+			 ProcessUtilityContext context, ParamListInfo params,
+			 QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	CopyStmt   *stmt = castNode(CopyStmt, pstmt->utilityStmt);
+	bool		was_in = sealedio_set_copying_in(stmt->is_from);
+	bool		was_out = sealedio_set_copying_out(!stmt->is_from && stmt->relation != NULL);
+	uint64		processed;
+
+	if (stmt->is_from)
+		sealing_copy_starts(stmt);
+	PG_TRY();
+	{
+		if (copy_from_guarded(pstmt, query_string, &processed))
+		{
+			if (qc)
+				SetQueryCompletion(qc, CMDTAG_COPY, processed);
+		}
+		else
+			next_process_utility(copy_to_as_query(pstmt), query_string, read_only_tree, context,
+								 params, env, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		(void) sealedio_set_copying_in(was_in);
+		(void) sealedio_set_copying_out(was_out);
+	}
+	PG_END_TRY();
+}
+
 static void
 process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params,
@@ -303,6 +378,7 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 	DdlState	state = {0};
 	bool		holdable;
 
+	sealed_statement_changes();
 	if (!utility_concerns_us(pstmt))
 	{
 		next_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
@@ -310,15 +386,8 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 	}
 	if (IsA(pstmt->utilityStmt, CopyStmt))
 	{
-		uint64		processed;
-
-		if (copy_from_guarded(pstmt, query_string, &processed))
-		{
-			if (qc)
-				SetQueryCompletion(qc, CMDTAG_COPY, processed);
-			return;
-		}
-		pstmt = copy_to_as_query(pstmt);
+		process_copy(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
+		return;
 	}
 
 	ddl_before(pstmt, &state);
@@ -327,6 +396,9 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 	if (holdable || IsA(pstmt->utilityStmt, RefreshMatViewStmt))
 		process_flagged(holdable, pstmt, query_string, read_only_tree, context, params, env,
 						dest, qc);
+	else if (IsA(pstmt->utilityStmt, AlterTableStmt) &&
+			 sealingddl_opens_column((AlterTableStmt *) pstmt->utilityStmt))
+		process_opening(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
 	else
 		next_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
 
@@ -356,6 +428,8 @@ hooks_init(void)
 	ExecutorRun_hook = executor_run;
 	prev_executor_finish = ExecutorFinish_hook;
 	ExecutorFinish_hook = executor_finish;
+	prev_executor_end = ExecutorEnd_hook;
+	ExecutorEnd_hook = executor_end;
 	prev_check_perms = ExecutorCheckPerms_hook;
 	ExecutorCheckPerms_hook = check_perms;
 	RegisterXactCallback(end_of_transaction, NULL);

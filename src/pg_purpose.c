@@ -13,15 +13,30 @@
 #include "miscadmin.h"
 
 #include "admin.h"
+#include "aead.h"
 #include "catalog.h"
 #include "clock.h"
 #include "exempt.h"
 #include "guc.h"
 #include "hooks.h"
+#include "kdf.h"
+#include "keyprovider.h"
+#include "journal.h"
+#include "keyring.h"
+#include "launcher.h"
 #include "observe.h"
 #include "protection.h"
+#include "rewound.h"
+#include "sealed.h"
+#include "sealedlog.h"
+#include "sealedtoken.h"
+#include "sealedtype.h"
+#include "sealingddl.h"
+#include "secret.h"
 #include "session.h"
 #include "stats.h"
+#include "stopevent.h"
+#include "tombstone.h"
 
 PG_MODULE_MAGIC;
 
@@ -34,14 +49,30 @@ _PG_init(void)
 
 	guc_init();
 	clock_init();
+	stopevent_init();
 	catalog_init();
+	secret_init();
+	aead_init();
+	kdf_init();
+	keyprovider_init();
+	keyring_init();
+	journal_init();
+	launcher_init();
 	protection_init();
 	session_init();
+	tombstone_init();
+	sealedtype_init();
+	sealed_init();
+	sealedtoken_init();
+	guc_reserve_prefix();
 	if (!guc_preloaded)
 		return;
 	admin_init();
+	rewound_init();
 	observe_init();
 	stats_init();
 	exempt_init();
+	sealingddl_init();
+	sealedlog_init();
 	hooks_init();
 }

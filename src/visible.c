@@ -37,6 +37,7 @@
 #include "guc.h"
 #include "observe.h"
 #include "protection.h"
+#include "rewound.h"
 #include "subjectkey.h"
 #include "visible.h"
 
@@ -103,6 +104,9 @@ static uint64 memo_completions;
 static uint64 memo_stamp;
 static CommandId memo_command;
 
+/* The session's purpose needs nobody's consent, and nobody is restricted. */
+static bool nobody_asked = false;
+
 /* What one call site of _visible() needs, kept with its query. */
 typedef struct VisibleCall
 {
@@ -155,6 +159,7 @@ visible_statement_starts(void)
 		MemoryContextReset(memo_context);
 		memo = memo_create(memo_context, 64, NULL);
 	}
+	nobody_asked = decision_asks_nobody(session_current()) && !consent_anyone_restricted();
 	/* The count was read first: what ends from here on is noticed next time. */
 	memo_completions = completions;
 	memo_stamp = stamp;
@@ -306,6 +311,8 @@ judge_subject(VisibleCall *call, FunctionCallInfo fcinfo, const Session *session
 	DecisionRequest request = {.session = session, .consent = &consent};
 	Decision	decision;
 
+	if (nobody_asked && memo_stamp == session_stamp())
+		return REASON_PERMITTED;
 	memset(&key, 0, sizeof(key));
 	key.subject_table = call->subject_table;
 	if (!integer_key(call, fcinfo, &key.value.number))
@@ -367,6 +374,8 @@ purpose_visible(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 	relid = PG_GETARG_OID(0);
 	call = prepare_call(fcinfo, relid);
+	if (call->mode != MODE_OBSERVE)
+		rewound_require_not();
 
 	for (int i = 1; i < PG_NARGS(); i++)
 		has_subject &= !PG_ARGISNULL(i);

@@ -11,7 +11,8 @@ use Test::More;
 use PurposeCluster;
 use PurposeDocs;
 
-my $node = purpose_cluster('main', extension => 0);
+my $keys = PostgreSQL::Test::Utils::tempdir;
+my $node = purpose_cluster('main', extension => 0, conf => "purpose.keyring = 'file:$keys'");
 my @blocks = sql_blocks("$FindBin::Bin/../README.md");
 
 cmp_ok(scalar(grep { defined $_->{shown} } @blocks), '>=', 5, 'README.md shows results');

@@ -198,7 +198,7 @@ setup_build()
 	# As root, for a work tree that PURPOSE_USER may not read.  Nothing built:
 	# objects of another PostgreSQL version would pass for up to date.
 	tar -C "$PURPOSE_ROOT" -c --exclude=./.git --exclude='*.o' --exclude='*.so' --exclude='*.d' \
-		--exclude='*.bc' --exclude=./results --exclude=./output_iso --exclude=./tmp_check . |
+		--exclude='*.bc' --exclude='./tests/unit/*_test' --exclude='./tests/fuzz/*_fuzz' --exclude=./results --exclude=./output_iso --exclude=./tmp_check . |
 		as_user tar -C "$dir/src" -x --no-same-owner || die "the work tree could not be copied"
 
 	bin=$("$PG_CONFIG" --bindir) lib=$("$PG_CONFIG" --pkglibdir) share=$("$PG_CONFIG" --sharedir)
@@ -219,7 +219,7 @@ setup_build()
 }
 
 # cluster_start DIR [line of postgresql.conf]...: makes the cluster DIR/data
-# on first use, starts it, and leads libpq to it by PGHOST and its like.  The
+# on first use, with a keyring's place in DIR/keys, starts it, and leads libpq to it by PGHOST and its like.  The
 # socket lies in DIR, which only PURPOSE_USER may enter: hence "trust".
 # The server log is DIR/log.
 cluster_start()
@@ -227,7 +227,7 @@ cluster_start()
 	local dir=$1
 	shift
 
-	as_user mkdir -p "$dir"
+	as_user mkdir -p -m 700 "$dir" "$dir/keys"
 	if ! as_user test -e "$dir/data/PG_VERSION"; then
 		as_user initdb -D "$dir/data" -U postgres -A trust -N --encoding=UTF8 --locale=C.UTF-8 \
 			>"$dir/initdb.log" 2>&1 || { tail "$dir/initdb.log" >&2; die "initdb failed"; }
@@ -235,6 +235,7 @@ cluster_start()
 			echo "listen_addresses = ''"
 			echo "unix_socket_directories = '$dir'"
 			echo "shared_preload_libraries = 'pg_purpose'"
+			echo "purpose.keyring = 'file:$dir/keys'"
 			echo "fsync = off"
 			printf '%s\n' "$@"
 		} | as_user tee -a "$dir/data/postgresql.conf" >/dev/null
