@@ -32,6 +32,23 @@
 #include "keyring.h"
 #include "subjectnumber.h"
 
+/*
+ * The subject whose number was asked for last: rows of one come together.  It
+ * holds while no transaction or subtransaction with an xid has ended anywhere,
+ * this one has done nothing since, and it goes on; so a number that was rolled
+ * back, prepared away or replaced by a readmission is never given out again.
+ */
+typedef struct LastSubject
+{
+	uint64		completions;
+	CommandId	command;
+	Oid			table;
+	uint64		number;
+	char		key[64];		/* longer ones are not remembered */
+} LastSubject;
+
+static LastSubject *last = NULL;	/* in TopTransactionContext */
+
 PG_FUNCTION_INFO_V1(subjectnumber_obtain_sql);
 PG_FUNCTION_INFO_V1(subjectnumber_draw_sql);
 
@@ -112,12 +129,66 @@ insert_number(Oid subject_table, const char *key, uint64 number)
 	return inserted;
 }
 
+static void
+forget_last(void *arg)
+{
+	last = NULL;
+}
+
+/*
+ * Remembers a number, found after `completions` was read.
+ */
+static void
+remember_last(Oid subject_table, const char *key, uint64 number, uint64 completions)
+{
+	if (strlen(key) >= sizeof(last->key))
+		return;
+	if (last == NULL)
+	{
+		MemoryContextCallback *callback = MemoryContextAlloc(TopTransactionContext,
+															 sizeof(MemoryContextCallback));
+
+		last = MemoryContextAlloc(TopTransactionContext, sizeof(LastSubject));
+		callback->func = forget_last;
+		callback->arg = NULL;
+		MemoryContextRegisterResetCallback(TopTransactionContext, callback);
+	}
+	last->completions = completions;
+	last->command = GetCurrentCommandId(false);
+	last->table = subject_table;
+	last->number = number;
+	strlcpy(last->key, key, sizeof(last->key));
+}
+
+static bool
+is_last(Oid subject_table, const char *key, uint64 completions)
+{
+	return last != NULL && last->completions == completions &&
+		last->command == GetCurrentCommandId(false) &&
+		last->table == subject_table && strcmp(last->key, key) == 0;
+}
+
+static uint64 find_or_give(Oid subject_table, const char *key);
+
 /*
  * Returns the number of a subject, giving it one if it has none.  Raises what
  * keyring_draw_number() raises, and 25006 where nothing can be written.
  */
 uint64
 subjectnumber_obtain(Oid subject_table, const char *key)
+{
+	uint64		completions = compat_completion_count();
+	uint64		number;
+
+	if (is_last(subject_table, key, completions))
+		return last->number;
+	number = find_or_give(subject_table, key);
+	remember_last(subject_table, key, number, completions);
+	return number;
+}
+
+static uint64
+find_or_give(Oid subject_table, const char *key)
 {
 	uint64		number;
 
