@@ -15,6 +15,7 @@
 #include "secret.h"
 
 PG_FUNCTION_INFO_V1(purpose_test_key);
+PG_FUNCTION_INFO_V1(purpose_test_raw_key);
 PG_FUNCTION_INFO_V1(purpose_test_draw);
 PG_FUNCTION_INFO_V1(purpose_test_request);
 
@@ -36,6 +37,22 @@ purpose_test_key(PG_FUNCTION_ARGS)
 	secret_wipe(key, sizeof(key));
 	hex_encode((const char *) hash, 8, text);
 	PG_RETURN_TEXT_P(cstring_to_text(text));
+}
+
+/*
+ * raw_key(number bigint, key_group int, kind int) returns bytea: the key itself,
+ * for a test that looks for it where it must not be.
+ */
+Datum
+purpose_test_raw_key(PG_FUNCTION_ARGS)
+{
+	uint64		address = KEY_ADDRESS(PG_GETARG_INT32(2), PG_GETARG_INT64(0), PG_GETARG_INT32(1));
+	bytea	   *key = palloc(VARHDRSZ + SECRET_KEY_LEN);
+
+	SET_VARSIZE(key, VARHDRSZ + SECRET_KEY_LEN);
+	if (!keyring_derive(address, (uint8 *) VARDATA(key)))
+		PG_RETURN_NULL();
+	PG_RETURN_BYTEA_P(key);
 }
 
 /*

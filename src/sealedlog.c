@@ -15,7 +15,8 @@
  * - Once a transaction has had plaintext of sealed values in its hands, what
  *	 shows rows is left out, too.
  * - A message that quotes values is replaced by one that says what kind of
- *	 message it was: a LOG beside the ERROR that only the client gets.
+ *	 message it was: a LOG beside the ERROR that only the client gets.  These
+ *	 are data exceptions and syntax errors.
  *
  * What the server is told to log of statements that succeed it logs;
  * purpose.check() names those settings.
@@ -96,7 +97,7 @@ static bool
 quotes_values(const ErrorData *edata)
 {
 	return edata->sqlerrcode == ERRCODE_SYNTAX_ERROR ||
-		(plaintext_at_hand && ERRCODE_TO_CATEGORY(edata->sqlerrcode) == ERRCODE_DATA_EXCEPTION) ||
+		ERRCODE_TO_CATEGORY(edata->sqlerrcode) == ERRCODE_DATA_EXCEPTION ||
 		(edata->internalquery != NULL && has_constant(edata->internalquery));
 }
 

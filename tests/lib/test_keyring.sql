@@ -1,6 +1,8 @@
 -- The keyring as SQL functions: test builds have them in the library.
 CREATE FUNCTION key_fingerprint(number bigint, key_group int DEFAULT 0, kind int DEFAULT 1) RETURNS text
 	LANGUAGE c VOLATILE STRICT AS '$libdir/pg_purpose', 'purpose_test_key';
+CREATE FUNCTION raw_key(number bigint, key_group int DEFAULT 0, kind int DEFAULT 1) RETURNS bytea
+	LANGUAGE c VOLATILE STRICT AS '$libdir/pg_purpose', 'purpose_test_raw_key';
 CREATE FUNCTION draw_number() RETURNS bigint
 	LANGUAGE c VOLATILE AS '$libdir/pg_purpose', 'purpose_test_draw';
 CREATE FUNCTION request_cycle() RETURNS void
