@@ -23,6 +23,23 @@
 #include "errcodes.h"
 #include "keyfile.h"
 
+/*
+ * Resolves a path into `path`, of MAXPGPATH bytes.  Returns false if that
+ * fails, or the result is longer.
+ */
+static bool
+resolve(const char *directory, char *path)
+{
+	char	   *resolved = realpath(directory, NULL);
+	bool		fits;
+
+	if (resolved == NULL)
+		return false;
+	fits = strlcpy(path, resolved, MAXPGPATH) < MAXPGPATH;
+	free(resolved);
+	return fits;
+}
+
 /* What is above the directory, however it is reached. */
 static bool
 is_above(const struct stat *above, const char *directory)
@@ -30,7 +47,7 @@ is_above(const struct stat *above, const char *directory)
 	char		path[MAXPGPATH];
 	struct stat st;
 
-	if (realpath(directory, path) == NULL)
+	if (!resolve(directory, path))
 		strlcpy(path, directory, MAXPGPATH);
 	for (;;)
 	{
@@ -131,7 +148,7 @@ check_repository(const char *directory, List **problems)
 	char		path[MAXPGPATH];
 	struct stat st;
 
-	if (realpath(directory, path) == NULL)
+	if (!resolve(directory, path))
 		return;
 	for (;;)
 	{
