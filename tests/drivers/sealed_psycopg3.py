@@ -68,6 +68,8 @@ with connect("billing") as conn, connect("shipping") as other:
     check("a search by a parameter", one(conn, find, ("mail5@x.example",)), (5,))
     check("by one that the driver prepares", [one(conn, find, ("mail5@x.example",)) for _ in range(8)], [(5,)] * 8)
     check("by one that the client binds", client.execute(find, ("mail5@x.example",)).fetchone(), (5,))
+    some = "SELECT id FROM people WHERE mail IN (SELECT unnest(%s::text[])) ORDER BY id"
+    check("by a list", [r[0] for r in conn.execute(some, (["mail5@x.example", "mail7@x.example"],))], [5, 7])
     check("by a value that is only sealed", one(conn, "SELECT id FROM people WHERE name = %s", ("name6",)), (6,))
     check("by a date and a number", one(conn, "SELECT count(*) FROM people WHERE born = %s AND pay = %s", (BORN, decimal.Decimal("12.5"))), (13,))
     check("a search for another purpose finds nothing", one(other, find, ("mail5@x.example",)), None)
