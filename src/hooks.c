@@ -34,6 +34,7 @@
 #include "planning.h"
 #include "sealed.h"
 #include "sealedio.h"
+#include "sealedtoken.h"
 #include "sealing.h"
 #include "sealingddl.h"
 #include "session.h"
@@ -52,8 +53,11 @@ static ProcessUtility_hook_type prev_process_utility = NULL;
 static PlannedStmt *
 plan(Query *query, const char *query_string, int cursor_options, ParamListInfo params)
 {
-	PlannerGlobal *glob = planning_prepare(query, params);
+	PlannerGlobal *glob;
 	PlannedStmt *stmt;
+
+	sealedtoken_prepare_query(query);
+	glob = planning_prepare(query, params);
 
 	/* That a statement is freed from judgement is not carried to workers. */
 	if (session_in_exempt_function() || refreshing)

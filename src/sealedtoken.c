@@ -23,13 +23,18 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
+#include "access/transam.h"
 #include "common/hashfn.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/typcache.h"
 
 #include "catalog.h"
 #include "errcodes.h"
@@ -73,6 +78,57 @@ void
 sealedtoken_init(void)
 {
 	CacheRegisterRelcacheCallback(token_key_callback, (Datum) 0);
+}
+
+/*
+ * Gives "column = ANY (array)" of a searchable column the comparison of opened
+ * values, in place.
+ */
+static bool
+prepare_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, prepare_walker, context, 0);
+	if (IsA(node, ScalarArrayOpExpr))
+	{
+		ScalarArrayOpExpr *any = (ScalarArrayOpExpr *) node;
+		Node	   *left = linitial(any->args);
+		Oid			left_type = getBaseType(exprType(left));
+		const SealedType *type = left_type >= FirstNormalObjectId ?
+		sealedtype_find(left_type) : NULL;
+
+		if (type != NULL && type->searchable && any->useOr &&
+			get_element_type(exprType(lsecond(any->args))) == type->base)
+		{
+			Oid			base = type->base;
+			Oid			collation = exprCollation(left);
+			Oid			cast;
+
+			if (find_coercion_pathway(base, left_type, COERCION_IMPLICIT, &cast) ==
+				COERCION_PATH_FUNC)
+			{
+				any->opno = lookup_type_cache(base, TYPECACHE_EQ_OPR)->eq_opr;
+				any->opfuncid = InvalidOid;
+				linitial(any->args) = makeFuncExpr(cast, base, list_make1(left), collation,
+												   collation, COERCE_IMPLICIT_CAST);
+			}
+		}
+	}
+	return expression_tree_walker(node, prepare_walker, context);
+}
+
+/*
+ * Prepares a query for planning.  An index on tokens cannot be searched for an
+ * array of base values: a btree sorts the array first, in an order that must be
+ * the index's, which only the column's key knows.
+ */
+void
+sealedtoken_prepare_query(Query *query)
+{
+	if (catalog_oids() != NULL)
+		(void) query_tree_walker(query, prepare_walker, NULL, 0);
 }
 
 /*
