@@ -114,19 +114,7 @@ wipe_keys(void)
 static void
 end_of_transaction(XactEvent event, void *arg)
 {
-	switch (event)
-	{
-		case XACT_EVENT_COMMIT:
-		case XACT_EVENT_PARALLEL_COMMIT:
-		case XACT_EVENT_ABORT:
-		case XACT_EVENT_PARALLEL_ABORT:
-		case XACT_EVENT_PREPARE:
-			wipe_keys();
-			latched = false;
-			break;
-		default:
-			break;
-	}
+	latched = false;
 }
 
 /*
@@ -135,6 +123,7 @@ end_of_transaction(XactEvent event, void *arg)
 void
 sealed_init(void)
 {
+	secret_wipe_at_end(wipe_keys);
 	RegisterXactCallback(end_of_transaction, NULL);
 }
 
@@ -412,6 +401,36 @@ value_key(const EnvelopeHeader *header, const SealedLabel *label)
 }
 
 /*
+ * The same, or NULL if a transaction that this statement knows of has shredded
+ * it.
+ */
+static const uint8 *
+key_unless_shredded(const EnvelopeHeader *header, const SealedLabel *label)
+{
+	if (!latched)
+		latch();
+	if (tombstone_covers(KEY_ADDRESS_NUMBER(header->address), label->group))
+		return NULL;
+	return value_key(header, label);
+}
+
+/*
+ * Returns the label of a sealed value, or NULL if this database knows none that
+ * it belongs to.
+ */
+static const SealedLabel *
+label_of(const SealedValue *value)
+{
+	const SealedLabel *label = sealedlabel_by_id(value->header.label_id);
+
+	if (value->pending || label == NULL ||
+		KEY_ADDRESS_KIND(value->header.address) != KEY_SUBJECT ||
+		KEY_ADDRESS_GROUP(value->header.address) != label->group)
+		return NULL;
+	return label;
+}
+
+/*
  * Seals a base value for the subject with this number; one of a searchable type
  * with its token under the token key with token_number.  Raises PU015 if the
  * subject was shredded, and what keyring_derive() raises.
@@ -439,9 +458,7 @@ sealed_seal(const SealedType *type, Datum base, const SealedLabel *label, uint64
 				 errmsg("retention class \"%s\" does not exist", label->label->keep),
 				 errhint("Seal the value under a label without \"keep\".")));
 	rewound_require_not();
-	if (!latched)
-		latch();
-	key = tombstone_covers(number, label->group) ? NULL : value_key(&header, label);
+	key = key_unless_shredded(&header, label);
 	if (key == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_SUBJECT_SHREDDED),
@@ -559,17 +576,14 @@ sealed_open(const SealedType *type, Datum datum, Datum *base)
 	if (session_current()->status != PURPOSE_USABLE)
 		return false;
 	rewound_require_not();
-	label = sealedlabel_by_id(value.header.label_id);
-	if (label == NULL || KEY_ADDRESS_KIND(value.header.address) != KEY_SUBJECT ||
-		KEY_ADDRESS_GROUP(value.header.address) != label->group)
+	label = label_of(&value);
+	if (label == NULL)
 		refuse_invalid();
 	if (!sealed_label_permits(label))
 		return false;
 	if (!subject_permits(KEY_ADDRESS_NUMBER(value.header.address)))
 		return false;
-	if (tombstone_covers(KEY_ADDRESS_NUMBER(value.header.address), label->group))
-		return false;
-	key = value_key(&value.header, label);
+	key = key_unless_shredded(&value.header, label);
 	if (key == NULL)
 		return false;
 	sealedlog_plaintext_at_hand();
@@ -590,8 +604,7 @@ sealed_retoken(const SealedType *type, Datum datum, uint64 token_number)
 {
 	SealedValue value = sealed_look(datum);
 	const SealedLabel *label = sealedlabel_by_id(value.header.label_id);
-	uint64		number = KEY_ADDRESS_NUMBER(value.header.address);
-	const uint8 *key = NULL;
+	const uint8 *key;
 	char	   *context;
 	size_t		context_len;
 	Datum		base;
@@ -599,16 +612,14 @@ sealed_retoken(const SealedType *type, Datum datum, uint64 token_number)
 
 	if (label == NULL)
 		refuse_invalid();
-	if (!latched)
-		latch();
-	if (!tombstone_covers(number, label->group))
-		key = value_key(&value.header, label);
+	key = key_unless_shredded(&value.header, label);
 	if (key != NULL)
 	{
 		context_len = print_context(label, type, &context);
 		if (!decrypt(type, key, &value, context, context_len, &base))
 			refuse_invalid();
-		return sealed_seal(type, base, label, number, token_number);
+		return sealed_seal(type, base, label, KEY_ADDRESS_NUMBER(value.header.address),
+						   token_number);
 	}
 	dead = palloc(VARHDRSZ + value.len);
 	SET_VARSIZE(dead, VARHDRSZ + value.len);
@@ -628,21 +639,12 @@ bool
 sealed_verify(const SealedType *type, Datum datum)
 {
 	SealedValue value = sealed_look(datum);
-	const SealedLabel *label = sealedlabel_by_id(value.header.label_id);
-	const uint8 *key;
+	const SealedLabel *label = label_of(&value);
+	const uint8 *key = label != NULL ? key_unless_shredded(&value.header, label) : NULL;
 	char	   *context;
 	size_t		context_len;
 	Datum		base;
 
-	if (value.pending || label == NULL ||
-		KEY_ADDRESS_KIND(value.header.address) != KEY_SUBJECT ||
-		KEY_ADDRESS_GROUP(value.header.address) != label->group)
-		return false;
-	if (!latched)
-		latch();
-	if (tombstone_covers(KEY_ADDRESS_NUMBER(value.header.address), label->group))
-		return false;
-	key = value_key(&value.header, label);
 	if (key == NULL)
 		return false;
 	context_len = print_context(label, type, &context);
@@ -657,16 +659,10 @@ sealed_verify(const SealedType *type, Datum datum)
 static const uint8 *
 key_of_anyone(const SealedValue *value, const SealedLabel **label)
 {
-	*label = sealedlabel_by_id(value->header.label_id);
-	if (value->pending || *label == NULL ||
-		KEY_ADDRESS_KIND(value->header.address) != KEY_SUBJECT ||
-		KEY_ADDRESS_GROUP(value->header.address) != (*label)->group)
+	*label = label_of(value);
+	if (*label == NULL)
 		refuse_invalid();
-	if (!latched)
-		latch();
-	if (tombstone_covers(KEY_ADDRESS_NUMBER(value->header.address), (*label)->group))
-		return NULL;
-	return value_key(&value->header, *label);
+	return key_unless_shredded(&value->header, *label);
 }
 
 /*
@@ -724,9 +720,7 @@ sealed_can_seal(const SealedLabel *label, uint64 number)
 		.label_id = label->id,
 	};
 
-	if (!latched)
-		latch();
-	return !tombstone_covers(number, label->group) && value_key(&header, label) != NULL;
+	return key_unless_shredded(&header, label) != NULL;
 }
 
 /*
