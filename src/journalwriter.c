@@ -22,11 +22,7 @@
  */
 #include "postgres.h"
 
-#include "access/rmgr.h"
 #include "access/xact.h"
-#include "access/xlog.h"
-#include "access/xloginsert.h"
-#include "catalog/pg_control.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -43,6 +39,7 @@
 #include "journal.h"
 #include "journalwriter.h"
 #include "rewound.h"
+#include "spi.h"
 #include "stopevent.h"
 
 /* Rows that are appended at once. */
@@ -58,23 +55,6 @@ typedef struct Round
 	JournalPoint head;			/* where the journal ends now */
 	uint64		incarnation;
 } Round;
-
-static void
-begin(void)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	SPI_connect();
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-commit(void)
-{
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-}
 
 /* ----------
  * 1 and 2
@@ -143,7 +123,7 @@ read_outbox(Round *round, KeyringRef *ref, MemoryContext context)
 	Datum		values[] = {Int32GetDatum(BATCH)};
 	MemoryContext caller;
 
-	begin();
+	spi_begin_transaction();
 	rewound_read_state(ref->keyring, &round->state);
 	PopActiveSnapshot();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -160,17 +140,7 @@ read_outbox(Round *round, KeyringRef *ref, MemoryContext context)
 		round->subjects = lappend(round->subjects, text_column(tuple, desc, OUTBOX_SUBJECT));
 	}
 	MemoryContextSwitchTo(caller);
-	commit();
-}
-
-static void
-flush_what_is_visible(void)
-{
-	char		nothing = 0;
-
-	XLogBeginInsert();
-	XLogRegisterData(&nothing, sizeof(nothing));
-	XLogFlush(XLogInsert(RM_XLOG_ID, XLOG_NOOP));
+	spi_commit_transaction();
 }
 
 /* ----------
@@ -286,7 +256,7 @@ note_stored(const Round *round, const KeyringRef *ref)
 	ListCell   *lc;
 	int			n = 0;
 
-	begin();
+	spi_begin_transaction();
 	foreach(lc, round->stored)
 	{
 		JournalEntry *entry = lfirst(lc);
@@ -306,7 +276,7 @@ note_stored(const Round *round, const KeyringRef *ref)
 							  NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the end of the journal could not be noted");
 	stopevent_reach("journal_noted");
-	commit();
+	spi_commit_transaction();
 }
 
 void
@@ -323,7 +293,7 @@ journalwriter_run(KeyringRef *ref, uint64 fence)
 		MemoryContextReset(context);
 		read_outbox(&round, ref, context);
 		if (round.entries != NIL)
-			flush_what_is_visible();
+			spi_flush_visible();
 		stopevent_reach("journal_read");
 		more = write_journal(&round, ref, fence, context);
 		stopevent_reach("journal_appended");

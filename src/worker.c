@@ -17,11 +17,7 @@
  */
 #include "postgres.h"
 
-#include "access/rmgr.h"
 #include "access/xact.h"
-#include "access/xlog.h"
-#include "access/xloginsert.h"
-#include "catalog/pg_control.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -45,6 +41,7 @@
 #include "keyclaim.h"
 #include "keycycle.h"
 #include "keyring.h"
+#include "spi.h"
 #include "stopevent.h"
 #include "worker.h"
 
@@ -77,23 +74,6 @@ typedef struct Work
 	uint64		again_at;
 	bool		cycled;
 } Work;
-
-static void
-begin(void)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	SPI_connect();
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-commit(void)
-{
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-}
 
 /* ----------
  * What is there to do?
@@ -168,7 +148,7 @@ take_work(Work *work)
 	KeySlot    *slot;
 	bool		present;
 
-	begin();
+	spi_begin_transaction();
 	present = catalog_oids() != NULL;
 	ref = present ? keyring_bound() : NULL;
 	if (ref != NULL)
@@ -195,22 +175,8 @@ take_work(Work *work)
 		if (!work->held && !RecoveryInProgress())
 			read_receipts(work);
 	}
-	commit();
+	spi_commit_transaction();
 	return work->bound;
-}
-
-/*
- * Makes sure that everything that is visible now is on disk: a transaction that
- * does not wait for that (synchronous_commit) is visible before it is.
- */
-static void
-flush_what_is_visible(void)
-{
-	char		nothing = 0;
-
-	XLogBeginInsert();
-	XLogRegisterData(&nothing, sizeof(nothing));
-	XLogFlush(XLogInsert(RM_XLOG_ID, XLOG_NOOP));
 }
 
 /* ----------
@@ -301,7 +267,7 @@ puncture(Work *work)
 		}
 		if (npoints > 0 || work->rotate)
 		{
-			flush_what_is_visible();
+			spi_flush_visible();
 			(void) keycycle_run(provider, &work->ref, fence, points, (int) npoints);
 			work->cycled = true;
 		}
@@ -337,7 +303,7 @@ note_version(Work *work, uint64 version)
 	Oid			types[2] = {UUIDARRAYOID, INT8OID};
 	Datum		values[2];
 
-	begin();
+	spi_begin_transaction();
 	values[0] = receipt_ids(work, false);
 	values[1] = Int64GetDatum((int64) version);
 	if (SPI_execute_with_args("UPDATE purpose.shred_receipt SET punctured_version = $2,"
@@ -345,7 +311,7 @@ note_version(Work *work, uint64 version)
 							  " WHERE receipt_id = ANY ($1)",
 							  2, types, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "receipts could not be changed");
-	commit();
+	spi_commit_transaction();
 	for (int i = 0; i < work->nreceipts; i++)
 		work->receipts[i].noted = true;
 	stopevent_reach("key_cycle_version_noted");
@@ -370,7 +336,7 @@ mark_destroyed(Work *work)
 	CommitTransactionCommand();
 	stopevent_reach("key_cycle_retired");
 
-	begin();
+	spi_begin_transaction();
 	values[0] = receipt_ids(work, true);
 	values[1] = Int64GetDatum((int64) retired);
 	values[2] = CStringGetTextDatum(evidence);
@@ -378,7 +344,7 @@ mark_destroyed(Work *work)
 							  " WHERE receipt_id = ANY ($1) AND punctured_version <= $2 AND destroyed_at IS NULL",
 							  3, types, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "receipts could not be changed");
-	commit();
+	spi_commit_transaction();
 	stopevent_reach("key_cycle_receipts_marked");
 }
 
