@@ -48,6 +48,7 @@
 #include "rows.h"
 #include "sealing.h"
 #include "sealingddl.h"
+#include "sealingtable.h"
 #include "session.h"
 
 static void
@@ -227,7 +228,7 @@ before_alter_command(AlterTableCmd *cmd, Oid relid, DdlState *state)
 		case AT_AttachPartition:
 			child = RangeVarGetRelid(castNode(PartitionCmd, cmd->def)->name, NoLock, true);
 			guard_inheritance(relid, child, false);
-			sealing_before_attach(relid, child);
+			sealingtable_before_attach(relid, child);
 			remember_relation(state, child);
 			break;
 		case AT_AddInherit:
@@ -430,7 +431,7 @@ before_trigger(CreateTrigStmt *stmt)
 	function = LookupFuncName(stmt->funcname, 0, NULL, true);
 	sealingddl_guard_trigger(relid, stmt->trigname, function);
 	if (OidIsValid(relid) && strcmp(stmt->trigname, SEALING_TRIGGER) == 0)
-		sealing_make_way(relid);
+		sealingtable_make_way(relid);
 	if (!OidIsValid(relid) || guard_is_officer())
 		return;
 	if ((OidIsValid(function) && !guard_trigger_trusted(function)) || stmt->whenClause != NULL)
@@ -808,9 +809,9 @@ sync_sealing(Node *stmt)
 			if (changes_columns((AlterTableStmt *) stmt))
 				break;
 			CommandCounterIncrement();
-			sealing_check(RangeVarGetRelid(relation, NoLock, true));
+			sealingtable_check(RangeVarGetRelid(relation, NoLock, true));
 			if (enables_triggers((AlterTableStmt *) stmt))
-				sealing_enable(RangeVarGetRelid(relation, NoLock, true));
+				sealingtable_enable(RangeVarGetRelid(relation, NoLock, true));
 			return;
 		case T_CreateTableAsStmt:
 			relation = ((CreateTableAsStmt *) stmt)->into->rel;
@@ -826,14 +827,14 @@ sync_sealing(Node *stmt)
 			break;
 		case T_CreateDomainStmt:
 			CommandCounterIncrement();
-			sealing_sync_domain(typenameTypeId(NULL, makeTypeNameFromNameList(((CreateDomainStmt *) stmt)->domainname)));
+			sealingtable_sync_domain(typenameTypeId(NULL, makeTypeNameFromNameList(((CreateDomainStmt *) stmt)->domainname)));
 			return;
 		case T_RenameStmt:
 			if (((RenameStmt *) stmt)->renameType == OBJECT_COLUMN &&
 				((RenameStmt *) stmt)->relation != NULL)
-				sealing_rename_column(RangeVarGetRelid(((RenameStmt *) stmt)->relation, NoLock, true),
-									  ((RenameStmt *) stmt)->subname,
-									  ((RenameStmt *) stmt)->newname);
+				sealingtable_rename_column(RangeVarGetRelid(((RenameStmt *) stmt)->relation, NoLock, true),
+										   ((RenameStmt *) stmt)->subname,
+										   ((RenameStmt *) stmt)->newname);
 			return;
 		case T_CreateStatsStmt:
 			relation = linitial(((CreateStatsStmt *) stmt)->relations);
@@ -844,7 +845,7 @@ sync_sealing(Node *stmt)
 			return;
 	}
 	CommandCounterIncrement();
-	sealing_sync(RangeVarGetRelid(relation, NoLock, true));
+	sealingtable_sync(RangeVarGetRelid(relation, NoLock, true));
 }
 
 /*

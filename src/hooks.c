@@ -35,8 +35,8 @@
 #include "sealed.h"
 #include "sealedio.h"
 #include "sealedtoken.h"
-#include "sealing.h"
 #include "sealingddl.h"
+#include "sealingtable.h"
 #include "session.h"
 
 /* REFRESH MATERIALIZED VIEW is at work. */
@@ -354,7 +354,7 @@ process_copy(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
 	uint64		processed;
 
 	if (stmt->is_from)
-		sealing_copy_starts(stmt);
+		sealingtable_copy_starts(stmt);
 	PG_TRY();
 	{
 		if (copy_from_guarded(pstmt, query_string, &processed))

@@ -48,6 +48,7 @@
 #include "migrate.h"
 #include "protection.h"
 #include "sealed.h"
+#include "sealing.h"
 
 /* Fourth part of the lock that lets only one session migrate a table. */
 #define MIGRATE_LOCK	0x5ea1
@@ -235,20 +236,6 @@ migrate_unseal_column(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-static bool
-same_value(TupleDesc desc, HeapTuple a, HeapTuple b, AttrNumber attno)
-{
-	Form_pg_attribute attribute = TupleDescAttr(desc, attno - 1);
-	bool		null_a;
-	bool		null_b;
-	Datum		value_a = heap_getattr(a, attno, desc, &null_a);
-	Datum		value_b = heap_getattr(b, attno, desc, &null_b);
-
-	if (null_a || null_b)
-		return null_a && null_b;
-	return datum_image_eq(value_a, value_b, attribute->attbyval, attribute->attlen);
-}
-
 /*
  * Do two versions of a row lead to the same subject, as far as their own
  * columns go?
@@ -269,7 +256,7 @@ same_subject(Relation rel, HeapTuple a, HeapTuple b)
 	attnos = hop != NULL ? hop->child_attnos : protection->keys;
 	for (int i = 0; i < n; i++)
 	{
-		if (!same_value(RelationGetDescr(rel), a, b, attnos[i]))
+		if (!sealing_same_value(RelationGetDescr(rel), a, b, attnos[i]))
 			return false;
 	}
 	return true;
@@ -351,10 +338,10 @@ migrate_row(PG_FUNCTION_ARGS)
 	shadow_type = TupleDescAttr(desc, shadow - 1)->atttypid;
 	unseals = sealedtype_find(column_type) != NULL;
 
-	if (old != NULL && same_value(desc, old, row, column) &&
+	if (old != NULL && sealing_same_value(desc, old, row, column) &&
 		(unseals || same_subject(trigger->tg_relation, old, row)))
 	{
-		if (same_value(desc, old, row, shadow))
+		if (sealing_same_value(desc, old, row, shadow))
 			PG_RETURN_POINTER(row);
 		value = heap_getattr(old, shadow, desc, &isnull);
 	}

@@ -3,7 +3,7 @@
  *		Seals what is written to sealed columns, and keeps plaintext out of
  *		them: the trigger, the CHECK, and what DDL may not do with them.
  *
- * Each table with a sealed column has, added by sealing_sync(),
+ * Each table with a sealed column has, added by sealingtable_sync(),
  *
  *	- a CHECK on each such column that calls purpose.require_sealed(), which
  *	  raises an error of its own for a value that was not sealed;
@@ -16,32 +16,19 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/relation.h"
-#include "access/table.h"
-#include "catalog/dependency.h"
-#include "catalog/namespace.h"
 #include "catalog/partition.h"
-#include "catalog/pg_authid.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "executor/spi.h"
-#include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
-#include "utils/typcache.h"
 
 #include "access.h"
 #include "catalog.h"
-#include "compat.h"
 #include "errcodes.h"
 #include "keytree.h"
 #include "protection.h"
@@ -49,8 +36,8 @@
 #include "sealedio.h"
 #include "sealedlog.h"
 #include "sealedtoken.h"
+#include "sealedwalk.h"
 #include "sealing.h"
-#include "sealingddl.h"
 #include "subjectkey.h"
 #include "subjectnumber.h"
 
@@ -74,90 +61,6 @@ typedef struct Sealer
 	Datum		old;
 	Oid			column_type;
 } Sealer;
-
-/*
- * Walks through a value to the sealed ones in it: arrays, composite types,
- * domains.  visit may return another value in place of a sealed one.
- */
-typedef Datum (*SealedVisitor) (void *context, const SealedType *type, int32 typmod, Datum value);
-
-static Datum
-walk(Datum value, Oid type, int32 typmod, SealedVisitor visit, void *context, bool *changed)
-{
-	const SealedType *sealed;
-	Oid			element;
-	Oid			base = type;
-
-	check_stack_depth();
-	base = getBaseTypeAndTypmod(type, &typmod);
-	if (!sealedtype_contained(base))
-		return value;
-	sealed = sealedtype_find(base);
-	if (sealed != NULL)
-	{
-		SealedType	copy = *sealed;
-		Datum		result = visit(context, &copy, typmod, value);
-
-		*changed |= DatumGetPointer(result) != DatumGetPointer(value);
-		return result;
-	}
-	element = get_element_type(base);
-	if (OidIsValid(element))
-	{
-		ArrayType  *array = DatumGetArrayTypeP(value);
-		int16		len;
-		bool		byval;
-		char		align;
-		Datum	   *elements;
-		bool	   *nulls;
-		int			n;
-		bool		element_changed = false;
-
-		get_typlenbyvalalign(element, &len, &byval, &align);
-		deconstruct_array(array, element, len, byval, align, &elements, &nulls, &n);
-		for (int i = 0; i < n; i++)
-		{
-			if (!nulls[i])
-				elements[i] = walk(elements[i], element, typmod, visit, context,
-								   &element_changed);
-		}
-		if (!element_changed)
-			return value;
-		*changed = true;
-		return PointerGetDatum(construct_md_array(elements, nulls, ARR_NDIM(array),
-												  ARR_DIMS(array), ARR_LBOUND(array),
-												  element, len, byval, align));
-	}
-	if (get_typtype(base) == TYPTYPE_COMPOSITE)
-	{
-		HeapTupleHeader header = DatumGetHeapTupleHeader(value);
-		TupleDesc	desc = lookup_rowtype_tupdesc_copy(HeapTupleHeaderGetTypeId(header),
-													   HeapTupleHeaderGetTypMod(header));
-		HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
-		Datum	   *values = palloc(desc->natts * sizeof(Datum));
-		bool	   *nulls = palloc(desc->natts * sizeof(bool));
-		bool		field_changed = false;
-
-		heap_deform_tuple(&tuple, desc, values, nulls);
-		for (int i = 0; i < desc->natts; i++)
-		{
-			Form_pg_attribute attribute = TupleDescAttr(desc, i);
-
-			if (!nulls[i] && !attribute->attisdropped)
-				values[i] = walk(values[i], attribute->atttypid, attribute->atttypmod,
-								 visit, context, &field_changed);
-		}
-		if (!field_changed)
-			return value;
-		*changed = true;
-		return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("values of type %s cannot be stored", format_type_be(type)),
-			 errdetail("A range of sealed values has no order that all sessions agree on.")));
-	return value;
-}
 
 /*
  * Reads a subject's key from a row of its protection's last relation.
@@ -344,7 +247,7 @@ sealer_had(Sealer *sealer, Datum value)
 	bool		changed = false;
 
 	if (sealer->has_old)
-		(void) walk(sealer->old, sealer->column_type, -1, search_value, &search, &changed);
+		(void) sealedwalk(sealer->old, sealer->column_type, -1, search_value, &search, &changed);
 	return search.found;
 }
 
@@ -533,10 +436,10 @@ seal_value(void *context, const SealedType *type, int32 typmod, Datum value)
 }
 
 /*
- * Do two versions of a column hold the same bytes?
+ * Do two versions of a row hold the same bytes in a column?
  */
-static bool
-same_value(HeapTuple a, HeapTuple b, TupleDesc desc, int attno)
+bool
+sealing_same_value(TupleDesc desc, HeapTuple a, HeapTuple b, AttrNumber attno)
 {
 	Form_pg_attribute attribute = TupleDescAttr(desc, attno - 1);
 	bool		null_a;
@@ -610,7 +513,7 @@ sealing_seal_row(PG_FUNCTION_ARGS)
 
 		if (attribute->attisdropped || !sealedtype_contained(attribute->atttypid))
 			continue;
-		if (old != NULL && same_value(old, row, desc, attno))
+		if (old != NULL && sealing_same_value(desc, old, row, attno))
 		{
 			if (!sealer.subject_changed)
 				continue;
@@ -627,7 +530,7 @@ sealing_seal_row(PG_FUNCTION_ARGS)
 			one.old = heap_getattr(old, attno, desc, &isnull);
 			one.has_old = !isnull;
 		}
-		value = walk(value, attribute->atttypid, attribute->atttypmod, seal_value, &one, &changed);
+		value = sealedwalk(value, attribute->atttypid, attribute->atttypmod, seal_value, &one, &changed);
 		sealer.has_number = one.has_number;
 		sealer.number = one.number;
 		if (changed)
@@ -671,8 +574,8 @@ sealing_require_sealed(PG_FUNCTION_ARGS)
 	bool		changed = false;
 
 	if (!PG_ARGISNULL(0))
-		(void) walk(PG_GETARG_DATUM(0), get_fn_expr_argtype(fcinfo->flinfo, 0), -1,
-					require_value, NULL, &changed);
+		(void) sealedwalk(PG_GETARG_DATUM(0), get_fn_expr_argtype(fcinfo->flinfo, 0), -1,
+						  require_value, NULL, &changed);
 	PG_RETURN_BOOL(true);
 }
 
@@ -736,221 +639,4 @@ sealing_seal(PG_FUNCTION_ARGS)
 	sealedlabel_record(label);
 	PG_RETURN_DATUM(sealed_seal(&type, PG_GETARG_DATUM(0), label,
 								subjectnumber_obtain(subject_table, key), 0));
-}
-
-/*
- * Does the relation have a column that is, or contains, a sealed type?
- */
-static bool
-has_sealed_column(Relation rel)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, i);
-
-		if (!attribute->attisdropped && sealedtype_contained(attribute->atttypid))
-			return true;
-	}
-	return false;
-}
-
-/*
- * Records the labels of the sealed types that a type is, or is made of, and
- * refuses modifiers that they cannot have.
- */
-static void
-record_labels_of_type(Oid type, int32 typmod, const char *column)
-{
-	const SealedType *found;
-	Oid			element;
-
-	check_stack_depth();
-	type = getBaseTypeAndTypmod(type, &typmod);
-	if (!sealedtype_contained(type))
-		return;
-	found = sealedtype_find(type);
-	element = get_element_type(type);
-	if (found != NULL)
-	{
-		SealedType	sealed = *found;
-		const SealedLabel *label = typmod >= 0 ? sealedlabel_by_typmod(typmod) : NULL;
-
-		if (label == NULL)
-			return;
-		if (sealed.searchable && !label->label->weak &&
-			(sealed.base == BOOLOID || sealed.base == DATEOID))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_LABEL),
-					 errmsg("column \"%s\" has too few possible values to be searchable", column),
-					 errdetail("Whoever sees which values are equal could guess them."),
-					 errhint("Add the modifier 'searchable weak' if that is acceptable.")));
-		if (label->label->modifier != NULL)
-			sealedio_check_modifier(&sealed, label->label->modifier);
-		sealedlabel_record(label);
-	}
-	else if (OidIsValid(element))
-		record_labels_of_type(element, typmod, column);
-	else if (get_typtype(type) == TYPTYPE_COMPOSITE)
-	{
-		TupleDesc	desc = lookup_rowtype_tupdesc_copy(type, -1);
-
-		for (int i = 0; i < desc->natts; i++)
-		{
-			Form_pg_attribute attribute = TupleDescAttr(desc, i);
-
-			if (!attribute->attisdropped)
-				record_labels_of_type(attribute->atttypid, attribute->atttypmod,
-									  NameStr(attribute->attname));
-		}
-	}
-}
-
-/*
- * Records the labels of a relation's sealed columns.
- */
-static void
-record_labels(Relation rel)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, i);
-
-		if (!attribute->attisdropped)
-			record_labels_of_type(attribute->atttypid, attribute->atttypmod,
-								  NameStr(attribute->attname));
-	}
-}
-
-/*
- * After CREATE DOMAIN.
- */
-void
-sealing_sync_domain(Oid domain)
-{
-	if (OidIsValid(domain))
-		record_labels_of_type(domain, -1, format_type_be(domain));
-}
-
-/*
- * Before COPY FROM: what goes wrong with a line of its input shows the line.
- */
-void
-sealing_copy_starts(const CopyStmt *stmt)
-{
-	Oid			relid = RangeVarGetRelid(stmt->relation, RowExclusiveLock, true);
-	Relation	rel;
-
-	if (!OidIsValid(relid))
-		return;
-	rel = relation_open(relid, NoLock);
-	if (has_sealed_column(rel))
-		sealedlog_plaintext_at_hand();
-	relation_close(rel, NoLock);
-}
-
-/*
- * Refuses what a relation with sealed columns cannot have, and records their
- * labels.  Returns whether it has any.
- */
-bool
-sealing_check(Oid relid)
-{
-	Relation	rel;
-	bool		sealed;
-
-	if (!OidIsValid(relid) || get_rel_relkind(relid) == RELKIND_INDEX ||
-		get_rel_relkind(relid) == RELKIND_PARTITIONED_INDEX)
-		return false;
-	rel = relation_open(relid, AccessShareLock);
-	sealed = has_sealed_column(rel);
-	if (sealed)
-	{
-		sealingddl_refuse_defaults(rel);
-		sealingddl_refuse_partition_key(rel);
-		sealingddl_refuse_foreign_keys(rel);
-		record_labels(rel);
-		if (rel->rd_rel->relkind != RELKIND_COMPOSITE_TYPE)
-			sealingddl_check_statistics(relid);
-	}
-	relation_close(rel, NoLock);
-	return sealed;
-}
-
-/*
- * Gives a relation with sealed columns its CHECKs and its trigger, after DDL or
- * a change of its protection.
- */
-void
-sealing_sync(Oid relid)
-{
-	Oid			argtypes[1] = {REGCLASSOID};
-
-	if (sealing_check(relid) || OidIsValid(get_trigger_oid(relid, SEALING_TRIGGER, true)))
-		OidFunctionCall1(catalog_function("_seal_sync", 1, argtypes, false),
-						 ObjectIdGetDatum(relid));
-}
-
-/*
- * ENABLE TRIGGER, of ours or of all, leaves it to fire where replication does
- * not: has it fire always.
- */
-void
-sealing_enable(Oid relid)
-{
-	Oid			argtypes[1] = {REGCLASSOID};
-
-	if (OidIsValid(relid) && OidIsValid(get_trigger_oid(relid, SEALING_TRIGGER, true)))
-		OidFunctionCall1(catalog_function("_seal_enable", 1, argtypes, false),
-						 ObjectIdGetDatum(relid));
-}
-
-/*
- * A table that is to become a partition gets a clone of its parent's sealing
- * trigger, and cannot have one of its own.
- */
-void
-sealing_before_attach(Oid parent, Oid partition)
-{
-	if (OidIsValid(partition) && compat_is_owner(partition, GetUserId()) &&
-		OidIsValid(get_trigger_oid(parent, SEALING_TRIGGER, true)))
-		sealing_make_way(partition);
-}
-
-/*
- * A restore creates the sealing trigger by its own command, where CREATE TABLE
- * may have done so before: drops that one.
- */
-void
-sealing_make_way(Oid relid)
-{
-	ObjectAddress trigger = {
-		.classId = TriggerRelationId,
-		.objectId = get_trigger_oid(relid, SEALING_TRIGGER, true),
-	};
-
-	if (!OidIsValid(trigger.objectId))
-		return;
-	performDeletion(&trigger, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
-	CommandCounterIncrement();
-}
-
-/*
- * Has the token key of a column follow its renaming.
- */
-void
-sealing_rename_column(Oid relid, const char *old_name, const char *new_name)
-{
-	Oid			argtypes[3] = {REGCLASSOID, NAMEOID, NAMEOID};
-	NameData	names[2];
-
-	if (!OidIsValid(relid) || sealedtoken_key_of_column(relid, old_name, false) == 0)
-		return;
-	namestrcpy(&names[0], old_name);
-	namestrcpy(&names[1], new_name);
-	OidFunctionCall3(catalog_function("_rename_token_key", 3, argtypes, false),
-					 ObjectIdGetDatum(relid), NameGetDatum(&names[0]), NameGetDatum(&names[1]));
 }

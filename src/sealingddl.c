@@ -10,7 +10,7 @@
  * it is gets around that, so expressions are searched for sealed columns here.
  *
  * Indexes are looked at as they are created, whatever creates them; the rest
- * after the statement, by sealing_sync() and sealingddl_check_statistics().
+ * after the statement, by sealingtable_sync() and sealingddl_check_statistics().
  */
 #include "postgres.h"
 
@@ -44,6 +44,7 @@
 #include "sealedtype.h"
 #include "sealing.h"
 #include "sealingddl.h"
+#include "sealingtable.h"
 
 static object_access_hook_type prev_object_access = NULL;
 
