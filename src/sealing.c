@@ -38,6 +38,7 @@
 #include "sealedtoken.h"
 #include "sealedwalk.h"
 #include "sealing.h"
+#include "spi.h"
 #include "subjectkey.h"
 #include "subjectnumber.h"
 
@@ -106,7 +107,12 @@ find_parent(const SubjectHop *hop, TupleDesc desc, HeapTuple tuple, TupleDesc *p
 	int			context;
 
 	initStringInfo(&query);
-	appendStringInfo(&query, "SELECT p.* FROM %s p WHERE",
+
+	/*
+	 * The whole row: p.* would leave dropped columns out, and number the rest
+	 * anew.
+	 */
+	appendStringInfo(&query, "SELECT p FROM %s p WHERE",
 					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(hop->parent)),
 												get_rel_name(hop->parent)));
 	for (int i = 0; i < hop->nkeys; i++)
@@ -139,8 +145,7 @@ find_parent(const SubjectHop *hop, TupleDesc desc, HeapTuple tuple, TupleDesc *p
 		{
 			MemoryContext before = MemoryContextSwitchTo(caller);
 
-			parent = heap_copytuple(SPI_tuptable->vals[0]);
-			*parent_desc = CreateTupleDescCopy(SPI_tuptable->tupdesc);
+			parent = spi_whole_row(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, parent_desc);
 			MemoryContextSwitchTo(before);
 		}
 		SPI_finish();

@@ -1,9 +1,10 @@
 /*
  * spi.c
- *		Transactions of background workers, in which they run SQL.
+ *		SQL run from C: transactions of background workers, rows of results.
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/rmgr.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -11,6 +12,7 @@
 #include "catalog/pg_control.h"
 #include "executor/spi.h"
 #include "utils/snapmgr.h"
+#include "utils/typcache.h"
 
 #include "spi.h"
 
@@ -49,4 +51,21 @@ spi_flush_visible(void)
 	XLogBeginInsert();
 	XLogRegisterData(&nothing, sizeof(nothing));
 	XLogFlush(XLogInsert(RM_XLOG_ID, XLOG_NOOP));
+}
+
+/*
+ * Returns a copy of the row that is the only column of a query's result, and
+ * sets *desc to its descriptor.  Unlike a query for t.*, one for t keeps the
+ * attribute numbers of the table where columns were dropped.
+ */
+HeapTuple
+spi_whole_row(HeapTuple result, TupleDesc result_desc, TupleDesc *desc)
+{
+	bool		isnull;
+	HeapTupleHeader header = DatumGetHeapTupleHeader(heap_getattr(result, 1, result_desc, &isnull));
+	HeapTupleData row = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
+
+	*desc = lookup_rowtype_tupdesc_copy(HeapTupleHeaderGetTypeId(header),
+										HeapTupleHeaderGetTypMod(header));
+	return heap_copytuple(&row);
 }
