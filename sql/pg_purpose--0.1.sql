@@ -3,8 +3,8 @@
  *		Full install script.
  *
  * Order: schema and tables; what C needs; purposes; labels; tables; consent;
- * sealed types; migration; shredding; observing and checking.  Each object has its COMMENT and its privileges
- * beside it.  Functions whose name starts with an underscore are internal.
+ * sealed types; migration; legal holds; shredding; journal; observing and
+ * checking.  Each object has its COMMENT and its privileges beside it.  Functions whose name starts with an underscore are internal.
  * Administrative functions are revoked from PUBLIC; being granted EXECUTE on
  * them is what makes a privacy officer.
  */
@@ -170,6 +170,21 @@ CREATE INDEX shred_receipt_pending_idx ON purpose.shred_receipt (requested_at) W
 CREATE INDEX shred_receipt_numbers_idx ON purpose.shred_receipt ((numbers[1]));
 COMMENT ON TABLE purpose.shred_receipt IS 'Shreds. Until destroyed_at is set a row is the tombstone that keeps the keys from being used; groups NULL means all of them. numbers begins with the subject''s current one';
 
+CREATE TABLE purpose.legal_hold (
+	hold_id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT legal_hold_pkey PRIMARY KEY,
+	relation regclass NOT NULL,
+	condition text,
+	subject text COLLATE "C",
+	reason text NOT NULL,
+	held_at timestamptz NOT NULL,
+	held_by name NOT NULL,
+	released_at timestamptz,
+	released_by name,
+	CHECK (num_nonnulls(condition, subject) = 1)
+);
+CREATE INDEX legal_hold_in_force_idx ON purpose.legal_hold (relation, subject) WHERE released_at IS NULL;
+COMMENT ON TABLE purpose.legal_hold IS 'Legal holds, those released too: of a data subject, or of the rows of a relation that fulfil a condition';
+
 CREATE TABLE purpose.column_migration (
 	migration_id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT column_migration_pkey PRIMARY KEY,
 	relation regclass NOT NULL,
@@ -267,6 +282,9 @@ SELECT pg_catalog.pg_extension_config_dump('purpose.token_key',
 	'WHERE relation::oid IN (SELECT oid FROM pg_catalog.pg_class)');
 SELECT pg_catalog.pg_extension_config_dump('purpose.keyring_binding', '');
 SELECT pg_catalog.pg_extension_config_dump('purpose.shred_receipt', '');
+SELECT pg_catalog.pg_extension_config_dump('purpose.legal_hold',
+	'WHERE relation::oid IN (SELECT oid FROM pg_catalog.pg_class)');
+SELECT pg_catalog.pg_extension_config_dump('purpose.legal_hold_hold_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('purpose.journal_state', '');
 SELECT pg_catalog.pg_extension_config_dump('purpose.journal_outbox',
 	'WHERE subject_table IS NULL OR subject_table::oid IN (SELECT oid FROM pg_catalog.pg_class)');
@@ -2588,6 +2606,146 @@ COMMENT ON VIEW purpose.seal_progress IS 'Columns that were, or are being, seale
 GRANT SELECT ON purpose.seal_progress TO PUBLIC;
 
 -- ---------------------------------------------------------------------------
+-- Legal holds
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION purpose._hold_condition(relation regclass, condition text) RETURNS text
+LANGUAGE c STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'hold_condition';
+COMMENT ON FUNCTION purpose._hold_condition(regclass, text) IS 'Checks the condition of a hold, and returns it as it is kept. Errors 22023, and what PostgreSQL raises for a condition that is wrong';
+REVOKE ALL ON FUNCTION purpose._hold_condition(regclass, text) FROM PUBLIC;
+
+CREATE FUNCTION purpose._holds_of(subject_table regclass, key text) RETURNS TABLE (hold_id bigint, group_numbers int[])
+LANGUAGE c VOLATILE STRICT
+SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'
+AS 'MODULE_PATHNAME', 'hold_find';
+COMMENT ON FUNCTION purpose._holds_of(regclass, text) IS 'The holds in force for a subject, given by its canonical key, with the newest snapshot; group_numbers are the key groups that they hold, NULL for all. Error PU006, and what a condition raises that does not fit its relation any more';
+REVOKE ALL ON FUNCTION purpose._holds_of(regclass, text) FROM PUBLIC;
+
+CREATE FUNCTION purpose._require_not_held(subject_table regclass, key text, wanted int[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	held record;
+BEGIN
+	-- Whoever shreds and whoever holds wait for each other.
+	LOCK TABLE purpose.legal_hold IN SHARE MODE;
+	SELECT min(h.hold_id) AS hold_id, bool_or(h.group_numbers IS NULL) AS all_groups,
+		   string_agg(DISTINCT CASE g WHEN 0 THEN 'default' ELSE (SELECT k.name FROM purpose.key_group k WHERE k.number = g) END, ', ') AS groups
+		INTO held
+		FROM purpose._holds_of(subject_table, key) h LEFT JOIN unnest(h.group_numbers) g ON true
+		WHERE h.group_numbers IS NULL OR wanted IS NULL OR h.group_numbers && wanted;
+	IF held.hold_id IS NOT NULL THEN
+		RAISE EXCEPTION 'legal hold % keeps the data subject from being shredded', held.hold_id USING ERRCODE = 'PU018',
+			DETAIL = CASE WHEN held.all_groups THEN 'All key groups are held.' ELSE format('Held key groups: %s.', held.groups) END,
+			HINT = CASE WHEN held.all_groups THEN 'SELECT * FROM purpose.holds says why. Release it with purpose.release_hold() when the ground is gone.'
+						ELSE 'SELECT * FROM purpose.holds says why. Shred the other key groups with groups => ''{...}'', or release the hold with purpose.release_hold() when the ground is gone.' END;
+	END IF;
+END $$;
+COMMENT ON FUNCTION purpose._require_not_held(regclass, text, int[]) IS 'Before key groups of a subject, NULL for all, are shredded: error PU018 if one is held. From here to the end of the transaction nobody places or releases a hold';
+REVOKE ALL ON FUNCTION purpose._require_not_held(regclass, text, int[]) FROM PUBLIC;
+
+CREATE FUNCTION purpose._add_hold(relation regclass, condition text, subject text, reason text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	hold bigint;
+BEGIN
+	IF relation IS NULL OR num_nonnulls(condition, subject) <> 1 THEN
+		RAISE EXCEPTION 'what is to be held must be given' USING ERRCODE = '22004',
+			HINT = 'purpose.hold(relation, condition, reason) holds rows, purpose.hold_subject(subject_table, subject, reason) a data subject.';
+	END IF;
+	IF coalesce(btrim(reason), '') = '' THEN
+		RAISE EXCEPTION 'a hold needs a reason' USING ERRCODE = '22004',
+			HINT = 'Name the case or the ground, as in reason => ''case 2026/17''.';
+	END IF;
+	LOCK TABLE purpose.legal_hold IN ROW EXCLUSIVE MODE;
+	INSERT INTO purpose.legal_hold AS h (relation, condition, subject, reason, held_at, held_by)
+		VALUES (relation, condition, subject, reason, purpose._now(), purpose._acting_role_name())
+		RETURNING h.hold_id INTO hold;
+	RETURN hold;
+END $$;
+COMMENT ON FUNCTION purpose._add_hold(regclass, text, text, text) IS 'Records a hold, once no shred is under way. Error 22004';
+REVOKE ALL ON FUNCTION purpose._add_hold(regclass, text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION purpose.hold(relation regclass, "where" text, reason text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF relation IS NOT NULL AND (SELECT c.relkind NOT IN ('r', 'p') OR c.relnamespace IN ('pg_catalog'::regnamespace, 'purpose'::regnamespace)
+								 FROM pg_class c WHERE c.oid = relation) THEN
+		RAISE EXCEPTION '% is not a table that can be held', relation USING ERRCODE = '42809';
+	END IF;
+	RETURN purpose._add_hold(relation, purpose._hold_condition(relation, "where"), NULL, reason);
+END $$;
+COMMENT ON FUNCTION purpose.hold(regclass, text, text) IS 'Keeps the rows of a table that fulfil a condition, now or later, and the key groups that they are sealed under, from being erased: a legal hold (GDPR Art. 17(3)(e)). The condition is over the columns of one row, with functions of PostgreSQL only; other names in it are schema-qualified. Returns the hold''s id. Errors 22004, 22023, 42809, 42P01. A shred of what is held raises PU018';
+REVOKE ALL ON FUNCTION purpose.hold(regclass, text, text) FROM PUBLIC;
+
+CREATE FUNCTION purpose._hold_subject(subject_table regclass, subject text, reason text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	hold bigint;
+BEGIN
+	hold := purpose._add_hold(subject_table, NULL, purpose._subject_key(subject_table, subject), reason);
+	IF EXISTS (SELECT FROM purpose.shred_receipt r JOIN purpose.subject_number n ON n.number = r.numbers[1] JOIN purpose.legal_hold h ON h.relation = n.subject_table AND h.subject = n.subject
+			   WHERE h.hold_id = hold AND r.kind = 'subject') THEN
+		RAISE WARNING 'sealed values of the data subject were shredded already'
+			USING HINT = 'SELECT * FROM purpose.shred_receipts. The hold keeps what is left.';
+	END IF;
+	RETURN hold;
+END $$;
+COMMENT ON FUNCTION purpose._hold_subject(regclass, text, text) IS 'purpose.hold_subject() for keys of all types';
+REVOKE ALL ON FUNCTION purpose._hold_subject(regclass, text, text) FROM PUBLIC;
+
+DO $do$
+DECLARE
+	type text;
+BEGIN
+	FOREACH type IN ARRAY ARRAY['text', 'bigint', 'uuid'] LOOP
+		EXECUTE format($f$
+CREATE FUNCTION purpose.hold_subject(subject_table regclass, subject %1$s, reason text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN purpose._hold_subject(subject_table, subject::text, reason);
+END $$;
+COMMENT ON FUNCTION purpose.hold_subject(regclass, %1$s, text) IS 'Keeps all data of a data subject from being erased: a legal hold (GDPR Art. 17(3)(e)). Returns the hold''s id. Errors 22004, PU006';
+REVOKE ALL ON FUNCTION purpose.hold_subject(regclass, %1$s, text) FROM PUBLIC;
+$f$, type);
+	END LOOP;
+END $do$;
+
+CREATE FUNCTION purpose.release_hold(hold_id bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+	UPDATE purpose.legal_hold h SET released_at = purpose._now(), released_by = purpose._acting_role_name()
+		WHERE h.hold_id = hold_id AND h.released_at IS NULL;
+	IF NOT found THEN
+		RAISE EXCEPTION 'legal hold % is not in force', hold_id USING ERRCODE = '42704',
+			HINT = 'SELECT * FROM purpose.holds lists all holds.';
+	END IF;
+END $$;
+COMMENT ON FUNCTION purpose.release_hold(bigint) IS 'Ends a legal hold. It stays on record. Error 42704 if it is not in force';
+REVOKE ALL ON FUNCTION purpose.release_hold(bigint) FROM PUBLIC;
+
+CREATE VIEW purpose.holds AS
+	SELECT hold_id, relation, condition AS "where", subject, reason, held_at, held_by, released_at, released_by
+	FROM purpose.legal_hold;
+COMMENT ON VIEW purpose.holds IS 'Legal holds, those released too: of a data subject, or of the rows of a relation that fulfil a condition';
+
+-- ---------------------------------------------------------------------------
 -- Shredding
 -- ---------------------------------------------------------------------------
 
@@ -2628,7 +2786,7 @@ AS $$
 BEGIN
 	RETURN purpose._shred(subject_table, subject::text, groups);
 END $$;
-COMMENT ON FUNCTION purpose.shred(regclass, %1$s, text[]) IS 'Makes all sealed values of a data subject, or those of some key groups, unreadable for ever: at once when this transaction commits, in backups as soon as the receipt says destroyed (GDPR Art. 17). Returns the receipt''s id. Errors PU006, PU011, PU013, 42704 for an unknown key group';
+COMMENT ON FUNCTION purpose.shred(regclass, %1$s, text[]) IS 'Makes all sealed values of a data subject, or those of some key groups, unreadable for ever: at once when this transaction commits, in backups as soon as the receipt says destroyed (GDPR Art. 17). Returns the receipt''s id. Errors PU006, PU011, PU013, PU018 for what a legal hold keeps, 42704 for an unknown key group';
 REVOKE ALL ON FUNCTION purpose.shred(regclass, %1$s, text[]) FROM PUBLIC;
 
 CREATE FUNCTION purpose.readmit(subject_table regclass, subject %1$s) RETURNS void
@@ -2686,6 +2844,7 @@ BEGIN
 		RAISE NOTICE 'the subject is shredded already';
 		RETURN receipt;
 	END IF;
+	PERFORM purpose._require_not_held(subject_table, key, wanted);
 
 	INSERT INTO purpose.shred_receipt AS r (keyring, numbers, group_numbers, groups, subject_hash, requested_at, requested_by)
 		SELECT (SELECT b.keyring FROM purpose.keyring_binding b), ARRAY[current] || ARRAY(SELECT t.number FROM purpose.retired_number t
@@ -3463,6 +3622,7 @@ AS $$
 	UNION ALL SELECT 'SELECT ON purpose.observed_violations'
 	UNION ALL SELECT 'EXECUTE ON FUNCTION purpose._observed_violations()'
 	UNION ALL SELECT 'SELECT ON purpose.shred_receipts'
+	UNION ALL SELECT 'SELECT ON purpose.holds'
 	UNION ALL SELECT 'EXECUTE ON FUNCTION purpose._shred_receipts()'
 	UNION ALL SELECT 'INSERT ON purpose.consent_import'
 	UNION ALL SELECT 'SELECT ON purpose.keyring_binding'
@@ -4114,6 +4274,37 @@ $$;
 COMMENT ON FUNCTION purpose._check_consents() IS 'check(): consents for what is gone';
 REVOKE ALL ON FUNCTION purpose._check_consents() FROM PUBLIC;
 
+CREATE FUNCTION purpose._check_holds(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	hold record;
+BEGIN
+	FOR hold IN SELECT h.*, c.oid IS NULL AS gone FROM purpose.legal_hold h LEFT JOIN pg_class c ON c.oid = h.relation
+				WHERE h.released_at IS NULL ORDER BY h.hold_id LOOP
+		object := format('legal hold %s', hold.hold_id);
+		remedy := format('SELECT purpose.release_hold(%s);', hold.hold_id);
+		IF hold.gone THEN
+			severity := 'warning';
+			problem := 'the table that it is about is gone';
+			RETURN NEXT;
+		ELSIF hold.condition IS NOT NULL THEN
+			BEGIN
+				PERFORM purpose._hold_condition(hold.relation, hold.condition);
+			EXCEPTION WHEN OTHERS THEN
+				severity := 'error';
+				problem := format('its condition does not fit %s any more, so nobody whose data are there can be shredded: %s', hold.relation, SQLERRM);
+				remedy := remedy || '  -- and place it anew';
+				RETURN NEXT;
+			END;
+		END IF;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION purpose._check_holds() IS 'check(): legal holds that do not fit any more';
+REVOKE ALL ON FUNCTION purpose._check_holds() FROM PUBLIC;
+
 CREATE FUNCTION purpose._check_journal(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
 RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE
@@ -4285,7 +4476,7 @@ SET lock_timeout = '1s'
 AS $$
 	SELECT c.severity, c.object, c.problem, c.remedy
 	FROM unnest(ARRAY['library', 'labels', 'purposes', 'protection', 'floor', 'names', 'content', 'copies',
-					  'foreign_keys', 'roles', 'consents', 'observing', 'logging', 'keyring', 'journal', 'migrations']) WITH ORDINALITY k(kind, ord)
+					  'foreign_keys', 'roles', 'consents', 'holds', 'observing', 'logging', 'keyring', 'journal', 'migrations']) WITH ORDINALITY k(kind, ord)
 	CROSS JOIN LATERAL purpose._check_one(k.kind) c
 	ORDER BY array_position(ARRAY['error', 'warning', 'info'], c.severity), k.ord, c.object COLLATE "C", c.problem COLLATE "C"
 $$;

@@ -70,14 +70,15 @@ COMMIT;
 INSERT INTO note VALUES (4, 'after as well');
 SELECT * FROM seen;
 
--- A row's subject is found through a parent whose table lost a column.
-CREATE TABLE letter (gone int, id int PRIMARY KEY, sent_by int, person int REFERENCES person);
+-- A row's subject is found through a parent whose table lost a column, whatever
+-- the others are called.
+CREATE TABLE letter (gone int, id int PRIMARY KEY, p int, person int REFERENCES person);
 ALTER TABLE letter DROP COLUMN gone;
 CREATE TABLE line (letter int REFERENCES letter, t purpose.sealed_text(number_bill));
 SELECT purpose.protect('letter', subject => 'person');
 SELECT purpose.protect('line', via => 'letter');
 INSERT INTO person VALUES (8), (9);
-INSERT INTO letter (id, sent_by, person) VALUES (1, 9, 8);
+INSERT INTO letter (id, p, person) VALUES (1, 9, 8);
 INSERT INTO line VALUES (1, 'to 8');
 SELECT * FROM numbered;
 SELECT purpose.shred('person', 9) IS NOT NULL AS shredded;

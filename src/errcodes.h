@@ -48,5 +48,7 @@
 #define ERRCODE_FOREIGN_SEALED_VALUE	MAKE_SQLSTATE('P', 'U', '0', '1', '6')
 /* The database was put back to an earlier moment, and lacks events since. */
 #define ERRCODE_DATABASE_REWOUND		MAKE_SQLSTATE('P', 'U', '0', '1', '7')
+/* A legal hold keeps the data from being erased. */
+#define ERRCODE_LEGAL_HOLD				MAKE_SQLSTATE('P', 'U', '0', '1', '8')
 
 #endif							/* PURPOSE_ERRCODES_H */

@@ -164,6 +164,19 @@ analyse_expression(Oid relid, Node *raw, ParseExprKind kind)
 }
 
 /*
+ * Analyses a raw expression over a relation's columns, which are varno 1, and
+ * tells whether all that it calls is trusted.
+ */
+Node *
+guard_analyse(Oid relid, Node *raw, ParseExprKind kind, bool *trusted)
+{
+	Node	   *expression = analyse_expression(relid, raw, kind);
+
+	*trusted = !untrusted_walker(expression, NULL);
+	return expression;
+}
+
+/*
  * Refuses a raw expression over a guarded relation's columns if it calls
  * anything that is not trusted.  What cannot be analysed is left to
  * PostgreSQL, which will say so itself.

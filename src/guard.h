@@ -12,6 +12,7 @@
 extern bool guard_is_officer(void);
 extern Oid	guard_find(RangeVar *name);
 extern void guard_refuse(Oid relid, const char *what);
+extern Node *guard_analyse(Oid relid, Node *raw, ParseExprKind kind, bool *trusted);
 extern void guard_expression(Oid relid, Node *raw, ParseExprKind kind, const char *what);
 extern void guard_type(Oid relid, TypeName *name, const char *what);
 extern void guard_index(IndexStmt *stmt, Oid relid);

@@ -102,19 +102,16 @@ find_parent(const SubjectHop *hop, TupleDesc desc, HeapTuple tuple, TupleDesc *p
 	Oid			types[INDEX_MAX_KEYS];
 	SPIPlanPtr	plan;
 	volatile HeapTuple parent = NULL;
+	const char *parent_name;
 	bool		looking_up;
 	Oid			user;
 	int			context;
 
 	initStringInfo(&query);
 
-	/*
-	 * The whole row: p.* would leave dropped columns out, and number the rest
-	 * anew.
-	 */
-	appendStringInfo(&query, "SELECT p FROM %s p WHERE",
-					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(hop->parent)),
-												get_rel_name(hop->parent)));
+	parent_name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(hop->parent)),
+											 get_rel_name(hop->parent));
+	appendStringInfo(&query, "SELECT (p.*)::%s FROM %s p WHERE", parent_name, parent_name);
 	for (int i = 0; i < hop->nkeys; i++)
 	{
 		bool		isnull;

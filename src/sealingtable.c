@@ -52,6 +52,19 @@ has_sealed_column(Relation rel)
 }
 
 /*
+ * The same for a relation given by its OID.
+ */
+bool
+sealingtable_has_sealed_column(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	bool		result = has_sealed_column(rel);
+
+	relation_close(rel, NoLock);
+	return result;
+}
+
+/*
  * Records the labels of the sealed types that a type is, or is made of, and
  * refuses modifiers that they cannot have.
  */

@@ -8,6 +8,7 @@
 
 #include "nodes/parsenodes.h"
 
+extern bool sealingtable_has_sealed_column(Oid relid);
 extern bool sealingtable_check(Oid relid);
 extern void sealingtable_sync(Oid relid);
 extern void sealingtable_make_way(Oid relid);

@@ -36,6 +36,9 @@ $node->safe_psql('original', q{
 		(2, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 	INSERT INTO visits VALUES (1, 1, '2020-02-29');
 	INSERT INTO elsewhere SELECT * FROM people;
+	SELECT purpose.hold('visits', 'id < 10', reason => 'case 1');
+	SELECT purpose.hold_subject('people', 2, reason => 'case 2');
+	SELECT purpose.release_hold(2);
 });
 my $people = q{SELECT * FROM people WHERE id = 1};
 my $row = q{1|canary text|glad|1 day 02:03:00|canary search|canary mail|(x,sad)|{1.01,-2.00}};
@@ -68,6 +71,11 @@ foreach my $to (qw(restored restored_again))
 		"elsewhere|7|\npeople|7|A\nvisits|1|A\nvisits_1|1|A", 'each CHECK once, and the trigger');
 	allowed($node, { dbname => $to }, q{SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'people'::regclass AND attname IN ('t', 'n') ORDER BY attnum},
 		"purpose.sealed_text(billing,'never marketing','group papers')\npurpose.sealed_numeric(billing,'(6,2)')[]", 'labels are known');
+	allowed($node, { dbname => $to }, q{SELECT hold_id, relation, "where", subject, reason, released_at IS NOT NULL FROM purpose.holds ORDER BY 1},
+		"1|visits|(id < 10)||case 1|f\n2|people||2|case 2|t", 'legal holds are known');
+	denied($node, { dbname => $to }, q{SELECT purpose.shred('people', 1)}, 'PU018', 'and hold');
+	allowed($node, { dbname => $to }, q{BEGIN; SELECT purpose.hold_subject('people', 2, reason => 'new'); ROLLBACK}, $from eq 'original' ? 3 : 4,
+		'their ids go on');
 	denied($node, { dbname => $to }, 'DROP TYPE mood', '2BP01', 'a created type depends on its base type');
 	denied($node, { dbname => $to, purpose => 'billing' }, q{INSERT INTO elsewhere (id, t) VALUES (3, 'x')}, 'PU014',
 		'plaintext is refused where nothing seals it');
