@@ -71,7 +71,7 @@ SELECT o.kind, o.subject_table, o.subject,
 	(o.detail ->> 'receipt_id')::uuid = r.receipt_id AS receipt, o.detail -> 'numbers' = to_jsonb(r.numbers) AS numbers,
 	(o.detail ->> 'retired')::bigint = r.numbers[1] AS retired, (o.detail ->> 'number')::bigint = n.number AS number,
 	r.subject_hash = purpose._subject_hash('regress_purpose_journal.person', '4', true) AS hash
-FROM purpose.journal_outbox o, purpose.shred_receipt r, purpose.subject_number n
+FROM purpose.journal_outbox o, (SELECT * FROM purpose.shred_receipt ORDER BY requested_at DESC LIMIT 1) r, purpose.subject_number n
 WHERE n.subject_table = 'person'::regclass AND n.subject = '4' ORDER BY o.id;
 UPDATE purpose.shred_receipt SET destroyed_at = purpose._now(), evidence = 'e', punctured_version = 2;
 SELECT kind, subject, detail - 'receipt_id' AS detail FROM purpose.journal_outbox WHERE kind = 'destroyed';
