@@ -73,7 +73,8 @@ SELECT o.kind, o.subject_table, o.subject,
 	r.subject_hash = purpose._subject_hash('regress_purpose_journal.person', '4', true) AS hash
 FROM purpose.journal_outbox o, (SELECT * FROM purpose.shred_receipt ORDER BY requested_at DESC LIMIT 1) r, purpose.subject_number n
 WHERE n.subject_table = 'person'::regclass AND n.subject = '4' ORDER BY o.id;
-UPDATE purpose.shred_receipt SET destroyed_at = purpose._now(), evidence = 'e', punctured_version = 2;
+UPDATE purpose.shred_receipt SET destroyed_at = purpose._now(), evidence = 'e', punctured_version = 2
+	WHERE requested_at = (SELECT max(requested_at) FROM purpose.shred_receipt);
 SELECT kind, subject, detail - 'receipt_id' AS detail FROM purpose.journal_outbox WHERE kind = 'destroyed';
 SELECT at < purpose._now() - interval '5 minutes' AS old, count(*) FROM purpose.journal_outbox GROUP BY 1;
 
