@@ -78,6 +78,8 @@ CREATE TABLE purpose.consent_state (
 	CHECK ((purpose = '') = (state = 'restricted'))
 );
 CREATE INDEX consent_state_restricted_idx ON purpose.consent_state (subject_table) WHERE purpose = '';
+CREATE STATISTICS purpose.consent_state_mcv (mcv) ON subject_table, purpose, state FROM purpose.consent_state;
+COMMENT ON STATISTICS purpose.consent_state_mcv IS 'Which share of the subjects permits which purpose, for the planner''s estimates';
 COMMENT ON TABLE purpose.consent_state IS 'The state in force for each subject and purpose; the empty purpose holds the restriction of processing (GDPR Art. 18)';
 
 CREATE UNLOGGED TABLE purpose.consent_import (
@@ -311,13 +313,27 @@ LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'purpose_unbound';
 COMMENT ON FUNCTION purpose._unbound() IS 'Is the session, or the query, free from judgement? The row rule of tables that lead to their subject asks this';
 
+CREATE FUNCTION purpose._loaded_support(internal) RETURNS internal
+LANGUAGE c STABLE STRICT
+AS 'MODULE_PATHNAME', 'parity_loaded_support';
+COMMENT ON FUNCTION purpose._loaded_support(internal) IS 'What the planner asks about the floor: it hides all rows or none';
+REVOKE ALL ON FUNCTION purpose._loaded_support(internal) FROM PUBLIC;
+
 CREATE FUNCTION purpose._loaded(relation regclass) RETURNS boolean
 LANGUAGE c STABLE STRICT LEAKPROOF PARALLEL SAFE
+SUPPORT purpose._loaded_support
 AS 'MODULE_PATHNAME', 'purpose_loaded_for';
 COMMENT ON FUNCTION purpose._loaded(regclass) IS 'Is the library preloaded, and is anything declared about the table? Its closed floor asks this';
 
+CREATE FUNCTION purpose._visible_support(internal) RETURNS internal
+LANGUAGE c STABLE STRICT
+AS 'MODULE_PATHNAME', 'parity_visible_support';
+COMMENT ON FUNCTION purpose._visible_support(internal) IS 'What the planner asks about the row rule: the share of rows that it lets through, and its cost';
+REVOKE ALL ON FUNCTION purpose._visible_support(internal) FROM PUBLIC;
+
 CREATE FUNCTION purpose._visible(relation oid, VARIADIC key "any") RETURNS boolean
-LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE COST 10
+LANGUAGE c STABLE LEAKPROOF PARALLEL SAFE COST 3
+SUPPORT purpose._visible_support
 AS 'MODULE_PATHNAME', 'purpose_visible';
 COMMENT ON FUNCTION purpose._visible(oid, "any") IS 'The row rule that the planner puts into queries. Errors PU001 to PU004, PU006';
 

@@ -25,6 +25,7 @@
 #include "keyring.h"
 #include "launcher.h"
 #include "observe.h"
+#include "parity.h"
 #include "protection.h"
 #include "rewound.h"
 #include "sealed.h"
@@ -71,6 +72,7 @@ _PG_init(void)
 	rewound_init();
 	observe_init();
 	stats_init();
+	parity_init();
 	exempt_init();
 	sealingddl_init();
 	sealedlog_init();
