@@ -139,7 +139,8 @@ with session("shipping") as s:
     b.name = a.name
     state = sqlstate(s.commit)
     s.rollback()
-check("a value of another person is not given away", state is not None or opened(3)[0] != "anna", True)
+check("a value of another person is not given away", state, "PU016")
+check("and what was there stays", opened(3)[0], "n3")
 
 # Purposes that change between reading and writing.
 with session("billing") as s:
