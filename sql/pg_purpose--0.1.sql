@@ -2207,6 +2207,9 @@ BEGIN
 		RAISE EXCEPTION 'column "%" of % is being sealed or unsealed', m."column", relation
 			USING ERRCODE = '55006', HINT = 'Finish that first, or take it back with the opposite procedure.';
 	END IF;
+	-- Who calls again is told again what it waits for.
+	UPDATE purpose.column_migration x SET part = m.relation
+		WHERE x.migration_id = m.migration_id AND x.phase = 'statistics';
 
 	IF m.abandoned THEN
 		IF unseals THEN
@@ -2521,6 +2524,26 @@ END $$;
 COMMENT ON FUNCTION purpose._migration_rewrite(purpose.column_migration) IS 'Gives the column its new type and its shadow''s values, which rewrites the table and its indexes, and takes the shadow away. Errors 2BP01, 55000, PU005, PU014, PU015';
 REVOKE ALL ON FUNCTION purpose._migration_rewrite(purpose.column_migration) FROM PUBLIC;
 
+CREATE FUNCTION purpose._holding_back(transaction xid8, OUT who text, OUT unused boolean) RETURNS SETOF record
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('replication slot "%s"', s.slot_name) || CASE WHEN s.active THEN '' ELSE ', which nobody uses' END, NOT s.active
+		FROM pg_replication_slots s
+		WHERE greatest(age(s.xmin), age(s.catalog_xmin)) >= age(transaction::xid)
+	UNION ALL
+	SELECT format('prepared transaction %L', p.gid), false
+		FROM pg_prepared_xacts p
+		WHERE p.database = current_database() AND age(p.transaction) >= age(_holding_back.transaction::xid)
+	UNION ALL
+	SELECT CASE WHEN a.datid IS NULL THEN format('%s %s', a.backend_type, a.pid) ELSE format('session %s', a.pid) END, false
+		FROM pg_stat_activity a
+		WHERE (a.datid IS NULL OR a.datname = current_database()) AND a.pid <> pg_backend_pid()
+		AND greatest(age(a.backend_xmin), age(a.backend_xid)) >= age(transaction::xid)
+$$;
+COMMENT ON FUNCTION purpose._holding_back(xid8) IS 'Whose snapshots may see what this transaction did away with: replication slots, prepared transactions, sessions, standbys that give feedback';
+REVOKE ALL ON FUNCTION purpose._holding_back(xid8) FROM PUBLIC;
+
 CREATE FUNCTION purpose._migration_clear_statistics(m purpose.column_migration) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -2530,6 +2553,8 @@ DECLARE
 	horizon int := current_setting('purpose.backup_horizon');
 	finished timestamptz := clock_timestamp();
 	until timestamptz;
+	holders text;
+	slot_unused boolean;
 BEGIN
 	-- Background processes' transactions are over in a moment.
 	FOR i IN 1 .. 30 LOOP
@@ -2538,8 +2563,17 @@ BEGIN
 	END LOOP;
 	IF NOT purpose._everyone_sees(m.rewritten_by) THEN
 		IF m.part IS NOT NULL THEN
-			RAISE NOTICE 'waiting for transactions that began before the rewrite of %', m.relation
-				USING DETAIL = 'Until they end, old statistics of the column stay in the database''s files.';
+			SELECT string_agg(h.who, '; ' ORDER BY h.unused DESC, h.who COLLATE "C"), bool_or(h.unused) INTO holders, slot_unused
+				FROM purpose._holding_back(m.rewritten_by) h;
+			IF slot_unused THEN
+				RAISE WARNING 'waiting for transactions that began before the rewrite of %', m.relation
+					USING DETAIL = format('Until they end, old statistics of the column stay in the database''s files. They are of: %s.', holders),
+						  HINT = 'Let the slot''s consumer catch up, or SELECT pg_drop_replication_slot(...) if there is none any more. This call may be interrupted; called again, it goes on.';
+			ELSE
+				RAISE NOTICE 'waiting for transactions that began before the rewrite of %', m.relation
+					USING DETAIL = format('Until they end, old statistics of the column stay in the database''s files. They are of: %s.',
+										  coalesce(holders, 'a transaction that has ended just now'));
+			END IF;
 			UPDATE purpose.column_migration x SET part = NULL WHERE x.migration_id = m.migration_id;
 		END IF;
 		PERFORM pg_sleep(1);
@@ -4412,7 +4446,12 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT 'warning', format('%s.%I', m.relation, m."column"),
-		   CASE WHEN m.direction = 'seal'
+		   CASE WHEN m.phase = 'statistics'
+				THEN format('it is %s, but old statistics of it stay in the database''s files for transactions that began before: %s',
+							CASE WHEN (m.direction = 'seal') <> m.abandoned THEN 'sealed' ELSE 'unsealed' END,
+							coalesce((SELECT string_agg(h.who, '; ' ORDER BY h.unused DESC, h.who COLLATE "C")
+									  FROM purpose._holding_back(m.rewritten_by) h), 'they have ended'))
+				WHEN m.direction = 'seal'
 				THEN 'it is being sealed, and until that has finished its values are stored in clear'
 				WHEN m.abandoned THEN 'unsealing it was taken back, and clear values are still stored'
 				ELSE 'it is being unsealed' END,

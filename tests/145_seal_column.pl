@@ -18,7 +18,7 @@ my $keys = PostgreSQL::Test::Utils::tempdir;
 my $canary = 'Kanarie' . join('', map { ('a' .. 'z')[ int rand 26 ] } 1 .. 12);
 
 # Segments of the WAL are neither used again nor removed.
-my $node = purpose_cluster('main', allows_streaming => 1,
+my $node = purpose_cluster('main', allows_streaming => 'logical',
 	conf => "purpose.keyring = 'file:$keys'\npurpose.backup_horizon = 30\n"
 	  . "wal_recycle = off\nwal_keep_size = '4GB'\nwal_compression = off\nautovacuum_naptime = '1s'\n"
 	  . "restart_after_crash = on\nlog_statement = none\n");
@@ -197,6 +197,39 @@ allowed($node, {}, $rows, "$count|0|0", 'and all values are there');
 allowed($node, {}, q{SELECT format_type(atttypid, atttypmod), attnum FROM pg_attribute WHERE attrelid = 'customers'::regclass AND attname = 'email'},
 	'character varying(60)|3', 'as they were');
 allowed($node, {}, q{SELECT label FROM purpose.labels WHERE relation = 'customers'::regclass}, 'for billing', 'under a label that says the same');
+
+# What keeps old snapshots of the catalog keeps the last step waiting: it says
+# who, to whoever calls, and check() does.  Called again, it says so again.
+$node->safe_psql('postgres', q{
+	SELECT pg_create_logical_replication_slot('nobody', 'test_decoding');
+	CREATE TABLE guests (id bigint PRIMARY KEY, email text);
+	SELECT purpose.protect('guests', subject => 'id');
+	INSERT INTO guests SELECT i, 'e' || i FROM generate_series(1, 10) i;
+	ANALYZE guests;
+});
+my $guests = q{CALL purpose.seal_column('guests', 'email', 'for billing')};
+foreach my $time ('first', 'second')
+{
+	my $said = '';
+	my $caller = start([ 'psql', '-X', '-d', $node->connstr('postgres'), '-c', $guests ], '<', \undef, '>&', \$said);
+
+	ok(pump_until($caller, IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default), \$said,
+			qr/WARNING:  waiting .*"nobody", which nobody uses.*pg_drop_replication_slot/s),
+		"$time call: it names the replication slot that it waits for, and says what to do");
+	allowed($node, {}, q{SELECT severity, problem ~ 'it is sealed, but .*: replication slot "nobody"' FROM purpose.check() WHERE object = 'public.guests.email' AND remedy LIKE 'CALL%'},
+		'warning|t', 'so does check()');
+	if ($time eq 'first')
+	{
+		$caller->signal('INT');
+	}
+	else
+	{
+		$node->safe_psql('postgres', q{SELECT pg_drop_replication_slot('nobody')});
+	}
+	finish $caller;
+}
+allowed($node, {}, q{SELECT phase FROM purpose.seal_progress WHERE relation = 'guests'::regclass}, 'done', 'without the slot it ends');
+allowed($node, {}, q{SELECT count(*) FROM purpose.check() WHERE object = 'public.guests.email' AND remedy LIKE 'CALL%'}, 0, 'and check() has nothing to say of it');
 
 $node->stop;
 done_testing();
