@@ -390,6 +390,7 @@ keyring_found(uint8 keyring[KEYRING_ID_LEN])
 	ref.keyring[6] = (ref.keyring[6] & 0x0F) | 0x40;
 	ref.keyring[8] = (ref.keyring[8] & 0x3F) | 0x80;
 
+	keysegment_reserve(&ref);
 	provider = keyprovider_open(keyprovider_setting, ref.keyring);
 	keyclaim_found(provider, &ref);
 	keyclaim_found_extents(provider, &ref);

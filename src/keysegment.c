@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -270,6 +271,7 @@ reset_slot(KeySlot *slot)
 	keysegment_wipe_cover(slot);
 	slot->database = InvalidOid;
 	memset(slot->keyring, 0, KEYRING_ID_LEN);
+	slot->maker = InvalidTransactionId;
 	slot->version = slot->lease_ms = slot->prior_lease_ms = 0;
 	slot->claimed_end = slot->next_number = slot->end_number = 0;
 	slot->standing = KEYCLAIM_UNKNOWN;
@@ -345,6 +347,16 @@ void
 keysegment_unlock(KeyringRef *ref)
 {
 	LWLockRelease(ref->slot->lock);
+}
+
+void
+keysegment_reserve(KeyringRef *ref)
+{
+	TransactionId xid = GetTopTransactionId();
+
+	keysegment_lock(ref, LW_EXCLUSIVE);
+	ref->slot->maker = xid;
+	keysegment_unlock(ref);
 }
 
 /*

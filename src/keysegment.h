@@ -61,6 +61,12 @@ typedef struct KeySlot
 	uint8		keyring[KEYRING_ID_LEN];
 
 	/*
+	 * A transaction that made this keyring, so that nobody else knows of it
+	 * yet; invalid otherwise.  That transaction; the worker clears it.
+	 */
+	TransactionId maker;
+
+	/*
 	 * The state.  Whoever loads it: a backend, or the worker.  `version`
 	 * stays when the cover is wiped: no lower one is loaded again.
 	 */
@@ -137,6 +143,12 @@ typedef struct KeyringRef
  */
 extern void keysegment_lock(KeyringRef *ref, LWLockMode mode);
 extern void keysegment_unlock(KeyringRef *ref);
+
+/*
+ * Keeps the keyring's slot from being given up until the current transaction
+ * has ended, though no table names the keyring yet.
+ */
+extern void keysegment_reserve(KeyringRef *ref);
 
 /*
  * Asks the worker for a cycle of this keyring; returns the number of the

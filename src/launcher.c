@@ -101,11 +101,16 @@ find_database(Oid oid)
 static void
 list_databases(uint64 now)
 {
+	KeyringRef	refs[KEYSEGMENT_SLOTS];
+	int			nrefs = 0;
 	Relation	rel;
 	TableScanDesc scan;
 	HeapTuple	tuple;
 	ListCell   *lc;
 
+	/* Before the list is read: a database that is not in it then is gone. */
+	for (int i = 0; i < KEYSEGMENT_SLOTS; i++)
+		nrefs += keysegment_ref(i, &refs[nrefs]) ? 1 : 0;
 	foreach(lc, databases)
 		((Database *) lfirst(lc))->seen = false;
 
@@ -146,12 +151,10 @@ list_databases(uint64 now)
 			pfree(database);
 		}
 	}
-	for (int i = 0; i < KEYSEGMENT_SLOTS; i++)
+	for (int i = 0; i < nrefs; i++)
 	{
-		KeyringRef	ref;
-
-		if (keysegment_ref(i, &ref) && find_database(ref.database) == NULL)
-			keysegment_forget(&ref);
+		if (find_database(refs[i].database) == NULL)
+			keysegment_forget(&refs[i]);
 	}
 }
 

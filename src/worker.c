@@ -25,6 +25,7 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
+#include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -122,20 +123,46 @@ read_receipts(Work *work)
 }
 
 /*
- * Slots of keyrings that this database was bound to once, in a transaction that
- * rolled back for instance.
+ * Finds the slots of this database's keyrings that may be given up unless one
+ * is the keyring that it is bound to: not those that a transaction has made
+ * which goes on.  So this comes before the binding is read.
  */
-static void
-forget_others(const Work *work)
+static int
+find_idle(KeyringRef *idle)
 {
+	int			n = 0;
+
 	for (int i = 0; i < KEYSEGMENT_SLOTS; i++)
 	{
-		KeyringRef	other;
+		KeySlot    *slot;
+		bool		in_making;
 
-		if (keysegment_ref(i, &other) && other.database == MyDatabaseId &&
-			(!work->bound || memcmp(other.keyring, work->ref.keyring, KEYRING_ID_LEN) != 0))
-			keysegment_forget(&other);
+		if (!keysegment_ref(i, &idle[n]) || idle[n].database != MyDatabaseId)
+			continue;
+		keysegment_lock(&idle[n], LW_EXCLUSIVE);
+		slot = idle[n].slot;
+		in_making = TransactionIdIsValid(slot->maker) && TransactionIdIsInProgress(slot->maker);
+		if (!in_making)
+			slot->maker = InvalidTransactionId;
+		keysegment_unlock(&idle[n]);
+		n += in_making ? 0 : 1;
 	}
+	return n;
+}
+
+/*
+ * Gives up the slots of keyrings that this database was bound to once, in a
+ * transaction that rolled back for instance.
+ */
+static void
+forget_others(const Work *work, KeyringRef *idle, int nidle)
+{
+	for (int i = 0; i < nidle; i++)
+	{
+		if (!work->bound || memcmp(idle[i].keyring, work->ref.keyring, KEYRING_ID_LEN) != 0)
+			keysegment_forget(&idle[i]);
+	}
+	stopevent_reach("key_worker_forgot");
 }
 
 /*
@@ -147,8 +174,11 @@ take_work(Work *work)
 	KeyringRef *ref;
 	KeySlot    *slot;
 	bool		present;
+	KeyringRef	idle[KEYSEGMENT_SLOTS];
+	int			nidle;
 
 	spi_begin_transaction();
+	nidle = find_idle(idle);
 	present = catalog_oids() != NULL;
 	ref = present ? keyring_bound() : NULL;
 	if (ref != NULL)
@@ -156,7 +186,7 @@ take_work(Work *work)
 		work->bound = true;
 		work->ref = *ref;
 	}
-	forget_others(work);
+	forget_others(work, idle, nidle);
 	if (work->bound)
 	{
 		keysegment_lock(&work->ref, LW_EXCLUSIVE);

@@ -291,7 +291,21 @@ $_->quit foreach @sessions;
 
 # A database goes, and what was known of its keyring with it.
 $node->safe_psql('postgres', 'CREATE DATABASE going');
-$node->safe_psql('going', "CREATE EXTENSION pg_purpose; SELECT purpose.create_keyring();");
+$node->safe_psql('going', 'CREATE EXTENSION pg_purpose');
+$node->safe_psql('going', slurp_file(dirname(__FILE__) . "/lib/test_keyring.sql"));
+
+# The worker looks in before the transaction that makes the keyring has ended.
+$offset = -s $node->logfile;
+stop_at(key_worker_forgot => 'wait');
+my $maker = session($node, { dbname => 'going' });
+ask($maker, 'BEGIN; SELECT purpose.create_keyring()');
+my $first = ask($maker, 'SELECT draw_number()');
+reached('key_worker_forgot', $offset);
+is(ask($maker, 'SELECT draw_number()'), $first + 1, 'a keyring that is being made is kept in memory, and goes on with its numbers');
+stop_at();
+is(ask($maker, 'COMMIT'), '', 'its transaction commits');
+is(ask($maker, 'SELECT draw_number()'), $first + 2, 'and it goes on');
+$maker->quit;
 $node->safe_psql('postgres', 'DROP DATABASE going');
 allowed($node, {}, 'SELECT purpose.rotate_root_key() > 0', 't', 'a dropped database is no hindrance');
 
