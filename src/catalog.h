@@ -60,6 +60,7 @@
 #define Anum_receipt_numbers			3
 #define Anum_receipt_group_numbers		4
 #define Anum_receipt_kind				6
+#define Anum_receipt_punctured_version	11
 
 /* Columns of purpose.journal_state */
 #define Anum_journal_keyring			1

@@ -31,6 +31,7 @@
 #include "copy.h"
 #include "ddl.h"
 #include "hooks.h"
+#include "keyring.h"
 #include "planning.h"
 #include "sealed.h"
 #include "sealedio.h"
@@ -303,6 +304,20 @@ process_opening(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 }
 
 /*
+ * Commits a prepared transaction, which could not ask for a puncture cycle when
+ * it was prepared.
+ */
+static void
+process_commit_prepared(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+						ProcessUtilityContext context, ParamListInfo params,
+						QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	next_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
+	if (!IsBinaryUpgrade)
+		keyring_request_waiting();
+}
+
+/*
  * Is this a statement that can reach data or declarations at all?  The others
  * (transaction control above all, which must work in a failed transaction) are
  * passed through untouched.
@@ -383,6 +398,13 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 	bool		holdable;
 
 	sealed_statement_changes();
+	if (IsA(pstmt->utilityStmt, TransactionStmt) &&
+		((TransactionStmt *) pstmt->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED)
+	{
+		process_commit_prepared(pstmt, query_string, read_only_tree, context, params, env, dest,
+								qc);
+		return;
+	}
 	if (!utility_concerns_us(pstmt))
 	{
 		next_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);

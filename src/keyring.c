@@ -18,6 +18,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -81,6 +82,7 @@ keyring_invalidate_binding(void)
 
 	if (OidIsValid(relid))
 		CacheInvalidateRelcacheByRelid(relid);
+	look_requested = true;
 }
 
 /*
@@ -421,8 +423,7 @@ keyring_found(uint8 keyring[KEYRING_ID_LEN])
  */
 
 /*
- * Tells the launcher once it is certain that the work is there.  A prepared
- * transaction is found by the launcher itself, when it looks.
+ * Tells the launcher once it is certain that the work is there.
  */
 static void
 request_xact_callback(XactEvent event, void *arg)
@@ -459,6 +460,49 @@ keyring_request_journal(void)
 {
 	request_ref = *keyring_require();
 	journal_requested = true;
+}
+
+/*
+ * Has a table a row, in which the column given (0: none) is NULL?  Says so too
+ * when it cannot look at once.
+ */
+static bool
+may_have_row(Oid relid, Oid index, AttrNumber column)
+{
+	Relation	rel;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+		return true;
+	rel = try_table_open(relid, NoLock);
+	if (rel == NULL)
+		return false;
+	scan = systable_beginscan(rel, index, true, NULL, 0, NULL);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found = column == 0 || heap_attisnull(tuple, column, RelationGetDescr(rel));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+void
+keyring_request_waiting(void)
+{
+	const CatalogOids *oids = catalog_oids();
+
+	if (oids == NULL || !keysegment_ready() || RecoveryInProgress())
+		return;
+	/* The binding may have come with the transaction. */
+	AcceptInvalidationMessages();
+	if (!keyring_exists())
+		return;
+	if (may_have_row(oids->shred_receipt, oids->shred_receipt_pending_idx,
+					 Anum_receipt_punctured_version))
+		keyring_request_cycle();
+	if (may_have_row(oids->journal_outbox, oids->journal_outbox_pkey, 0))
+		keyring_request_journal();
 }
 
 void

@@ -48,6 +48,12 @@ extern void keyring_request_cycle(void);
 /* The same for the journal, in a database that has a keyring. */
 extern void keyring_request_journal(void);
 
+/*
+ * After COMMIT PREPARED, in its own transaction: asks for what the prepared one
+ * has left to do.  Waits for nobody.
+ */
+extern void keyring_request_waiting(void);
+
 /* ----------
  * For the functions that administer the keyring, and for its worker
  * ----------

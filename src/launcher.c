@@ -5,8 +5,8 @@
  * It runs as long as the server, connected to no database, on standbys too:
  *
  * - It starts a worker (worker.h) for a database that has work to do, and for
- *	 each database now and again, since not everybody can tell it: COMMIT
- *	 PREPARED does not, nor what was before a crash.
+ *	 each database now and again, since not everybody can tell it: what was
+ *	 before a crash does not, nor a transaction that a subscriber prepared.
  * - It renews the claims that this server holds, and gives them up when the
  *	 server stops.  Of others it sees for how long they have not been renewed.
  * - It renews the leases of keyrings that are in use, so that sessions need not

@@ -145,12 +145,13 @@ allowed($node, {}, $groups, "$groups[0] gone $groups[2] gone", 'those and no oth
 # Only what was committed, whether in one phase or in two.
 my $before = version();
 $node->safe_psql('postgres', 'BEGIN; SELECT shred_number(2); ROLLBACK');
-$node->safe_psql('postgres', q{BEGIN; SELECT shred_number(3); PREPARE TRANSACTION 'x'});
+my $prepared = $node->safe_psql('postgres', q{BEGIN; SELECT shred_number(3); PREPARE TRANSACTION 'x'});
 $node->safe_psql('postgres', 'BEGIN; SAVEPOINT s; SELECT shred_number(4); ROLLBACK TO s; COMMIT');
 $node->safe_psql('postgres', 'SELECT purpose.rotate_root_key()');
 survivors([], 'what was rolled back or only prepared is not punctured');
-$node->safe_psql('postgres', q{COMMIT PREPARED 'x'; SELECT purpose.rotate_root_key()});
-survivors([3], 'what is committed later is');
+$node->safe_psql('postgres', q{COMMIT PREPARED 'x'});
+final($prepared, 'COMMIT PREPARED has the worker come at once');
+survivors([3], 'and what is committed so is punctured');
 
 # While the cycle waits somewhere the receipt is not final.
 my @events = qw(begun planned root_stored state_stored loaded root_destroyed state_removed version_noted retired);
