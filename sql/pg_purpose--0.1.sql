@@ -2971,6 +2971,7 @@ BEGIN
 		RAISE EXCEPTION '% is a partition', relation USING ERRCODE = '42809',
 			HINT = 'Partitions share their tokens: name the partitioned table.';
 	END IF;
+	PERFORM purpose._begin_event();
 	EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
 	SELECT k.number INTO old FROM purpose.token_key k WHERE k.relation = relation AND k."column" = "column" FOR UPDATE;
 	IF NOT found THEN
@@ -2983,10 +2984,14 @@ BEGIN
 	INSERT INTO purpose.shred_receipt AS r (keyring, numbers, kind, requested_at, requested_by)
 		VALUES ((SELECT b.keyring FROM purpose.keyring_binding b), ARRAY[old], 'token', purpose._now(), purpose._acting_role_name())
 		RETURNING r.receipt_id INTO receipt;
+	INSERT INTO purpose.journal_outbox (kind, at, detail)
+		SELECT 'rotated', r.requested_at,
+			   jsonb_build_object('receipt_id', r.receipt_id, 'numbers', r.numbers, 'relation', purpose._qualified(relation), 'column', "column")
+		FROM purpose.shred_receipt r WHERE r.receipt_id = receipt;
 	PERFORM purpose._request_cycle();
 	RETURN receipt;
 END $$;
-COMMENT ON FUNCTION purpose.rotate_tokens(regclass, name) IS 'Gives all values of a searchable column new tokens and destroys the key of the old ones, so that tokens left by shredded subjects, in backups too, match nothing any more. Rewrites the column''s rows under ACCESS EXCLUSIVE. Returns a receipt''s id. Errors PU011, PU013, 42704, 42809';
+COMMENT ON FUNCTION purpose.rotate_tokens(regclass, name) IS 'Gives all values of a searchable column new tokens and destroys the key of the old ones, so that tokens left by shredded subjects, in backups too, match nothing any more. Rewrites the column''s rows under ACCESS EXCLUSIVE. Returns a receipt''s id. Errors PU011, PU013, PU017, 42704, 42809';
 REVOKE ALL ON FUNCTION purpose.rotate_tokens(regclass, name) FROM PUBLIC;
 
 CREATE FUNCTION purpose._residual(number bigint, shredded_at timestamptz) RETURNS jsonb
@@ -3155,7 +3160,7 @@ END $$;
 COMMENT ON FUNCTION purpose._journal_destroyed() IS 'Trigger of purpose.shred_receipt: has it in the journal that the keys of a receipt were destroyed';
 REVOKE ALL ON FUNCTION purpose._journal_destroyed() FROM PUBLIC;
 CREATE TRIGGER journal_destroyed AFTER UPDATE ON purpose.shred_receipt
-	FOR EACH ROW WHEN (old.destroyed_at IS NULL AND new.destroyed_at IS NOT NULL AND new.kind = 'subject')
+	FOR EACH ROW WHEN (old.destroyed_at IS NULL AND new.destroyed_at IS NOT NULL)
 	EXECUTE FUNCTION purpose._journal_destroyed();
 
 -- Replaying.  Each kind of entry does again what made it.
@@ -3203,8 +3208,8 @@ AS $$
 DECLARE
 	numbers bigint[] := ARRAY(SELECT n::bigint FROM jsonb_array_elements_text(r.detail -> 'numbers') WITH ORDINALITY AS x(n, o) ORDER BY o);
 BEGIN
-	INSERT INTO purpose.shred_receipt (receipt_id, keyring, numbers, group_numbers, groups, subject_hash, requested_at, requested_by)
-		VALUES ((r.detail ->> 'receipt_id')::uuid, keyring, numbers,
+	INSERT INTO purpose.shred_receipt (receipt_id, keyring, kind, numbers, group_numbers, groups, subject_hash, requested_at, requested_by)
+		VALUES ((r.detail ->> 'receipt_id')::uuid, keyring, CASE r.kind WHEN 'rotated' THEN 'token' ELSE 'subject' END, numbers,
 				CASE jsonb_typeof(r.detail -> 'group_numbers') WHEN 'array' THEN
 					ARRAY(SELECT n::int FROM jsonb_array_elements_text(r.detail -> 'group_numbers') WITH ORDINALITY AS x(n, o) ORDER BY o) END,
 				CASE jsonb_typeof(r.detail -> 'groups') WHEN 'array' THEN
@@ -3217,7 +3222,7 @@ BEGIN
 		INSERT INTO purpose.subject_number VALUES (r.subject_table, r.subject, numbers[1]) ON CONFLICT DO NOTHING;
 	END IF;
 END $$;
-COMMENT ON FUNCTION purpose._replay_shred(purpose.journal_replay, uuid) IS 'Makes a shred''s receipt again; the worker sees to it that the keys are gone';
+COMMENT ON FUNCTION purpose._replay_shred(purpose.journal_replay, uuid) IS 'Makes the receipt of a shred, or of tokens that were rotated, again; the worker sees to it that the keys are gone';
 REVOKE ALL ON FUNCTION purpose._replay_shred(purpose.journal_replay, uuid) FROM PUBLIC;
 
 CREATE FUNCTION purpose._replay_destroyed(r purpose.journal_replay) RETURNS void
@@ -3379,7 +3384,7 @@ BEGIN
 	PERFORM purpose._find_replay_tables(coalesce(tables, '{}'));
 	PERFORM purpose._find_replay_subjects();
 	FOR r IN SELECT * FROM purpose.journal_replay p ORDER BY p.id LOOP
-		IF r.kind = 'shred' THEN
+		IF r.kind IN ('shred', 'rotated') THEN
 			PERFORM purpose._replay_shred(r, id);
 		ELSIF r.kind = 'destroyed' THEN
 			PERFORM purpose._replay_destroyed(r);
@@ -3612,6 +3617,13 @@ AS $$
 		WHERE r.destroyed_at IS NULL AND r.requested_at < now() - interval '1 day'
 		AND r.keyring = (SELECT b.keyring FROM purpose.keyring_binding b)
 		HAVING count(*) > 0
+		UNION ALL
+		SELECT 'error', format('%s.%I', k.relation, k."column"),
+			   'its tokens were rotated after the moment to which the database was put back: values cannot be searched for, nor sealed in it',
+			   format('SELECT purpose.rotate_tokens(%L, %L);', k.relation, k."column")
+		FROM purpose.token_key k
+		WHERE EXISTS (SELECT FROM purpose.shred_receipt r WHERE r.kind = 'token' AND r.numbers[1] = k.number
+					  AND r.keyring = (SELECT b.keyring FROM purpose.keyring_binding b))
 	) p
 	ORDER BY array_position(ARRAY['error', 'warning', 'info'], p.severity), p.object COLLATE "C", p.problem COLLATE "C"
 $$;

@@ -35,6 +35,7 @@ static const struct
 	{JOURNAL_SHRED, "shred"},
 	{JOURNAL_DESTROYED, "destroyed"},
 	{JOURNAL_READMIT, "readmit"},
+	{JOURNAL_ROTATED, "rotated"},
 	{JOURNAL_RECONCILED, "reconciled"},
 };
 

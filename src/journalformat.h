@@ -73,6 +73,7 @@ typedef enum JournalKind
 	JOURNAL_SHRED = 16,			/* a receipt was made */
 	JOURNAL_DESTROYED = 17,		/* the receipt's keys were destroyed */
 	JOURNAL_READMIT = 18,
+	JOURNAL_ROTATED = 19,		/* the receipt of old tokens was made */
 	JOURNAL_RECONCILED = 32		/* a new incarnation begins */
 } JournalKind;
 

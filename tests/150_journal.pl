@@ -47,12 +47,14 @@ allowed($main, {}, 'SELECT verdict FROM purpose._journal_verdict()', 'none', 'an
 denied($main, $officer, 'SELECT * FROM purpose.reconcile()', 'PU011', 'nor to be reconciled with');
 
 $main->safe_psql('postgres', q{
-	CREATE TABLE secrets (customer_id bigint PRIMARY KEY REFERENCES customers, note purpose.sealed_text(billing));
+	CREATE TABLE secrets (customer_id bigint PRIMARY KEY REFERENCES customers, note purpose.sealed_text(billing),
+		code purpose.searchable_text(billing));
 	SELECT purpose.protect('secrets', subject => 'customer_id');
-	INSERT INTO secrets SELECT i, 'note' || i FROM generate_series(1, 6) i;
+	INSERT INTO secrets SELECT i, 'note' || i, 'code' || i FROM generate_series(1, 6) i;
 	GRANT SELECT, INSERT, UPDATE ON secrets TO regress_purpose_app;
 });
 (my $dir = $main->safe_psql('postgres', 'SELECT keyring FROM purpose.keyring_binding')) =~ tr/-//d;
+my $search = q{SELECT string_agg(customer_id || code::text, ' ' ORDER BY customer_id) FROM secrets WHERE code IN ('code4', 'code6') OR code = 'code5'};
 my $notes = q{SELECT string_agg(customer_id || note::text, ' ' ORDER BY customer_id) FROM secrets WHERE note::text IS NOT NULL};
 
 # written(NODE): all that was committed is in the journal.
@@ -89,7 +91,7 @@ sub everything
 			ORDER BY at, subject_table::text COLLATE "C", subject, purpose, state;
 		SELECT 'number', * FROM purpose.subject_number ORDER BY number;
 		SELECT 'retired', * FROM purpose.retired_number ORDER BY number;
-		SELECT 'receipt', receipt_id, keyring, numbers, group_numbers, groups, subject_hash, requested_at, unreachable_at,
+		SELECT 'receipt', receipt_id, kind, keyring, numbers, group_numbers, groups, subject_hash, requested_at, unreachable_at,
 			punctured_version, destroyed_at, evidence FROM purpose.shred_receipt ORDER BY requested_at;
 	});
 }
@@ -186,12 +188,17 @@ customers,1,marketing,given,2020-01-01
 	SELECT purpose.shred('customers', 2);
 	SELECT purpose.readmit('customers', 2);
 	UPDATE secrets SET note = 'note2' WHERE customer_id = 2;
+	SELECT purpose.rotate_tokens('secrets', 'code');
 });
-ok(destroyed($main), 'two are shredded');
+ok(destroyed($main), 'two are shredded, and tokens rotated');
 ok(written($main), 'and all is written');
 my $after = everything($main);
 allowed($main, { purpose => 'billing' }, $notes, '2note2 4note4 5note5 6note6', 'what opens');
-allowed($main, {}, q{SELECT bool_and(subject_hash IS NOT NULL), count(DISTINCT subject_hash) FROM purpose.shred_receipts}, 't|2',
+allowed($main, { purpose => 'billing' }, $search, '4code4 5code5 6code6', 'what is found');
+allowed($main, {}, q{SELECT count(*) FROM purpose.check() WHERE remedy ~ 'rotate_tokens'}, 0, 'with the new tokens');
+allowed($main, {}, q{SELECT purpose.verify_receipt(receipt_id) -> 'verified' FROM purpose.shred_receipts WHERE kind = 'token'}, 'true',
+	'the old ones are gone');
+allowed($main, {}, q{SELECT bool_and(subject_hash IS NOT NULL), count(DISTINCT subject_hash) FROM purpose.shred_receipts WHERE kind = 'subject'}, 't|2',
 	'receipts say whose they are, as a hash');
 allowed($main, $app, $ids, '2', 'who is seen for marketing');
 $main->safe_psql('postgres', 'SELECT pg_switch_wal()');
@@ -209,11 +216,12 @@ denied($copy, $billing, q{UPDATE secrets SET note = 'x' WHERE customer_id = 3}, 
 denied($copy, {}, q{SELECT purpose.grant_consent('customers', 3, 'marketing')}, 'PU017', 'consents are not written');
 denied($copy, {}, q{INSERT INTO purpose.consent_import (subject_table, subject, purpose) VALUES ('customers', 3, 'marketing')}, 'PU017', 'nor imported');
 denied($copy, {}, q{SELECT purpose.shred('customers', 3)}, 'PU017', 'nobody is shredded');
+denied($copy, {}, q{SELECT purpose.rotate_tokens('secrets', 'code')}, 'PU017', 'nor are tokens rotated');
 allowed($copy, {}, q{SELECT severity, object, remedy FROM purpose.check() WHERE object LIKE 'purpose.journal%'},
 	'error|purpose.journal_state|SELECT * FROM purpose.reconcile();', 'check() says so, and what to do');
 denied($copy, $app, 'SELECT * FROM purpose.reconcile()', '42501', 'not everybody may reconcile it');
 allowed($copy, $officer, 'SELECT kind, replayed, subject_gone FROM purpose.reconcile()',
-	"withdrawn|2|0\ngiven|3|0\nobjected|1|0\nobjection_withdrawn|1|0\nrestriction_lifted|1|0\nrestricted|1|0\nrefused|1|0\nshred|2|0\nreadmit|1|0\ndestroyed|2|0",
+	"withdrawn|2|0\ngiven|3|0\nobjected|1|0\nobjection_withdrawn|1|0\nrestriction_lifted|1|0\nrestricted|1|0\nrefused|1|0\nshred|2|0\nreadmit|1|0\nrotated|1|0\ndestroyed|3|0",
 	'an officer may, and is told what was replayed');
 same_lines(everything($copy), $after, 'then all is as it was before the restore');
 allowed($copy, $app, $ids, '2', 'who withdrew is not seen, who consented is');
@@ -238,6 +246,16 @@ $main->stop;
 $copy->safe_psql('postgres', q{SELECT purpose.reconcile(); SELECT purpose.claim_keyring()});
 ok(written($copy), 'when it takes the claim over it writes what waited');
 allowed($copy, {}, 'SELECT incarnation > 1 FROM purpose.journal_state', 't', 'in an incarnation of its own');
+
+# It has the tokens of before the rotation, whose key is gone.
+denied($copy, { purpose => 'billing' }, q{SELECT FROM secrets WHERE code = 'code5'}, 'PU012', 'it cannot search by tokens that were rotated meanwhile');
+denied($copy, { purpose => 'billing' }, q{UPDATE secrets SET code = 'new' WHERE customer_id = 5}, 'PU012', 'nor make such');
+allowed($copy, {}, q{SELECT severity, remedy FROM purpose.check() WHERE remedy ~ 'rotate_tokens'},
+	q{error|SELECT purpose.rotate_tokens('public.secrets', 'code');}, 'check() says what to do');
+$copy->safe_psql('postgres', q{SELECT purpose.rotate_tokens('secrets', 'code')});
+allowed($copy, { purpose => 'billing' }, $search, '4code4 5code5 6code6', 'then values are found');
+allowed($copy, {}, q{SELECT count(*) FROM purpose.check() WHERE remedy ~ 'rotate_tokens'}, 0, 'and nothing has to be done');
+ok(destroyed($copy) && written($copy), 'which is in the journal, too');
 $copy->stop;
 $main->start;
 denied($main, $app, $ids, 'PU017', 'and the old primary, awake again, is the one that lacks something');
