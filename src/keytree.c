@@ -78,6 +78,13 @@ typedef struct TreeWork
 	uint64		last;
 	int			level;
 
+	/*
+	 * To fork: numbers below this one are shared, the others are of this
+	 * root.
+	 */
+	uint64		end;
+	const uint8 *root;
+
 	/* The children of each node on the way to the one that is looked at. */
 	TreeKey		keys[WORK_KEYS];
 } TreeWork;
@@ -522,6 +529,104 @@ keytree_refine(const KeyCover *cover, uint64 first, uint64 last, int level,
 	work.last = last;
 	work.level = level;
 	(void) work_run(&work, cover, out, refine_cover);
+}
+
+/*
+ * Emits what a cover has of a node, whose keys are shared.
+ */
+static void
+fork_shared(TreeWork *work, const KeyCover *cover, KeyPoint node)
+{
+	uint32		i;
+	KeyPoint	found;
+	TreeKey		key = {0};
+
+	if (cover->nodes == 0)
+		return;
+	i = find_node(cover, node.address);
+	found = cover_node(cover, i);
+	if (found.level <= node.level && found.address <= node.address &&
+		last_leaf(found) >= last_leaf(node))
+	{
+		PG_TRY();
+		{
+			if (work->out)
+			{
+				memcpy(key, cover_keys(cover)[i], SECRET_KEY_LEN);
+				for (int level = found.level; level < node.level; level++)
+					kdf_tree_child(key, child_towards(node.address, level), key);
+			}
+			work_emit(work, node, key);
+		}
+		PG_FINALLY();
+		{
+			secret_wipe(key, sizeof(key));
+		}
+		PG_END_TRY();
+		return;
+	}
+	for (; i < cover->nodes && (found = cover_node(cover, i)).address <= last_leaf(node); i++)
+	{
+		if (found.address >= node.address)
+			work_emit(work, found, cover_keys(cover)[i]);
+	}
+}
+
+/*
+ * Emits a node of the new tree, but for the leaves below it that are shared:
+ * those of the cover.
+ */
+static void
+fork_node(TreeWork *work, const KeyCover *cover, KeyPoint node, const uint8 *key)
+{
+	uint64		first = KEY_ADDRESS_NUMBER(node.address);
+	uint64		last = KEY_ADDRESS_NUMBER(last_leaf(node));
+	int			kind = node.address >> 56;
+	TreeKey    *children;
+
+	if (node.level > 0 && (kind < KEY_SUBJECT || kind > KEY_TOKEN || first >= work->end))
+		work_emit(work, node, key);
+	else if (node.level > 0 && last < work->end)
+		fork_shared(work, cover, node);
+	else
+	{
+		children = work_children(work, node.level, key);
+		for (uint32 i = 0; i < node_arity(node.level); i++)
+			fork_node(work, cover, node_child(node, i), children[i]);
+	}
+}
+
+static void
+fork_cover(TreeWork *work, const KeyCover *cover)
+{
+	KeyPoint	top = {.address = 0, .level = 0};
+
+	fork_node(work, cover, top, work->root);
+}
+
+/* How many nodes keytree_fork would make; as keytree_puncture_count. */
+uint32
+keytree_fork_count(const KeyCover *cover, uint64 end)
+{
+	TreeWork	work;
+
+	work.end = end;
+	work.root = NULL;
+	return work_run(&work, cover, NULL, fork_cover);
+}
+
+/*
+ * Makes in out the cover that keytree.h describes.  As keytree_puncture
+ * otherwise.
+ */
+void
+keytree_fork(const KeyCover *cover, uint64 end, const uint8 root[SECRET_KEY_LEN], KeyCover *out)
+{
+	TreeWork	work;
+
+	work.end = end;
+	work.root = root;
+	(void) work_run(&work, cover, out, fork_cover);
 }
 
 

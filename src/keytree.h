@@ -80,6 +80,15 @@ extern uint32 keytree_refine_count(const KeyCover *cover, uint64 first, uint64 l
 extern void keytree_refine(const KeyCover *cover, uint64 first, uint64 last, int level,
 						   KeyCover *out);
 
+/*
+ * A cover that shares keys with another: leaves of numbers below `end` derive
+ * as they do from `cover`, or not at all, and every other leaf as from a new
+ * tree with this root.  So a number from `end` on has another key in each.
+ */
+extern uint32 keytree_fork_count(const KeyCover *cover, uint64 end);
+extern void keytree_fork(const KeyCover *cover, uint64 end, const uint8 root[SECRET_KEY_LEN],
+						 KeyCover *out);
+
 /* As bytes that a file can hold, big-endian and versioned; deserialise checks
  * everything (order, levels, overlap, length) and returns false for what is
  * no cover. */

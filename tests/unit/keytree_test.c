@@ -509,6 +509,95 @@ cover_equal(const KeyCover *a, const KeyCover *b)
 	return equal;
 }
 
+/* Of numbers below end, of the kinds that have any, the first or last leaf. */
+static uint64
+shared_edge(int kind, uint64 end, bool last)
+{
+	return last ? KEY_ADDRESS(kind, end - 1, 0xFFFF) : KEY_ADDRESS(kind, 0, 0);
+}
+
+/* How many leaves of a node are shared? */
+static uint128_t
+shared_leaves(KeyPoint node, uint64 end)
+{
+	uint128_t	leaves = 0;
+
+	for (int kind = KEY_SUBJECT; kind <= KEY_TOKEN && end > 0; kind++)
+	{
+		uint64		first = Max(model_first(node), shared_edge(kind, end, false));
+		uint64		last = Min(model_last(node), shared_edge(kind, end, true));
+
+		if (first <= last)
+			leaves += (uint128_t) (last - first) + 1;
+	}
+	return leaves;
+}
+
+/*
+ * A fork: each node is in the shared part, with the model's key and not
+ * punctured there, or outside of it, with the new tree's key; and no leaf is
+ * missing but the punctured ones.
+ */
+static void
+check_fork(Model *model, const KeyCover *cover, uint64 end)
+{
+	Model	   *fresh = allocate(sizeof(Model));
+	uint32		nodes = keytree_fork_count(cover, end);
+	KeyCover   *fork = allocate(keytree_cover_size(nodes));
+	uint128_t	leaves = 0;
+	KeyPoint	before;
+	uint64		edges[2 * 3];
+	uint8	   *bytes;
+	size_t		len;
+	KeyCover   *other;
+
+	model_begin(fresh);
+	keytree_fork(cover, end, fresh->root, fork);
+	check(keytree_cover_nodes(fork) == nodes);
+	for (uint32 i = 0; i < nodes; i++)
+	{
+		KeyPoint	node = {.address = cover_addresses(fork)[i], .level = cover_levels(fork)[i]};
+		uint128_t	shared = shared_leaves(node, end);
+
+		check(i == 0 || node.address > model_last(before));
+		before = node;
+		check(shared == 0 || shared == model_leaves(node.level));
+		check(memcmp(cover_keys(fork)[i], model_key(shared ? model : fresh, node), SECRET_KEY_LEN) == 0);
+		for (int j = 0; j < model->npoints && shared; j++)
+			check(!model_overlap(node, model->points[j]));
+		leaves += model_leaves(node.level);
+	}
+	for (int i = 0; i < model->npoints; i++)
+		leaves += shared_leaves(model->points[i], end);
+	check(leaves == (uint128_t) 1 << 64);
+
+	/* At both sides of the border. */
+	for (int kind = KEY_SUBJECT; kind <= KEY_TOKEN; kind++)
+	{
+		edges[2 * (kind - KEY_SUBJECT)] = end > 0 ? shared_edge(kind, end, true) : 0;
+		edges[2 * (kind - KEY_SUBJECT) + 1] = end <= KEY_NUMBER_MAX ? KEY_ADDRESS(kind, end, 0) : PG_UINT64_MAX;
+	}
+	for (int i = 0; i < lengthof(edges); i++)
+	{
+		KeyPoint	leaf = {.address = edges[i], .level = LEVELS};
+		bool		shared = shared_leaves(leaf, end) > 0;
+		uint8		key[SECRET_KEY_LEN];
+		bool		derived = keytree_derive(fork, edges[i], key);
+
+		check(derived == !(shared && model_leaf_punctured(model, edges[i])));
+		check(!derived || memcmp(key, model_key(shared ? model : fresh, leaf), SECRET_KEY_LEN) == 0);
+	}
+
+	bytes = cover_bytes(fork, &len);
+	other = cover_from_bytes(bytes, len);
+	check(other != NULL && cover_equal(fork, other));
+	free(other);
+	free(bytes);
+	free(fork);
+	free(fresh);
+}
+
+
 
 /* --- Random sequences ----------------------------------------------------- */
 
@@ -652,6 +741,15 @@ run_sequence(Model *model)
 		check(other != NULL && cover_equal(cover, other));
 		free(other);
 		free(bytes);
+	}
+
+	/* Forked: the numbers are given out in extents, but any border will do. */
+	if (also == 5)
+	{
+		uint64		ends[] = {0, 1, 65536, (around.number + 1) & ~UINT64CONST(0xFFFF),
+		around.number, around.number + 1, random_below(KEY_NUMBER_MAX + 2), KEY_NUMBER_MAX + 1};
+
+		check_fork(model, cover, ends[random_below(lengthof(ends))]);
 	}
 
 	/* Refined after it was punctured, or before. */
