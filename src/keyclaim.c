@@ -1,6 +1,6 @@
 /*
  * keyclaim.c
- *		Who may change a keyring, and which numbers are given out.
+ *		Who may change a keyring.
  *
  * A keyring may be in reach of several instances: standbys, restored backups,
  * test clones, copies of the database.  All may read it; the one that holds
@@ -15,8 +15,6 @@
  *	 began to renew.
  * - Whatever else goes wrong with clocks, each new holder has a higher fencing
  *	 token, and a provider refuses changes under a lower one than it has seen.
- * - A number is given out once: an extent of them belongs to the postmaster
- *	 that stored it, and what is left of it is lost with that postmaster.
  */
 #include "postgres.h"
 
@@ -42,10 +40,6 @@
 #define CLAIM_RELEASED		0x1
 #define CLAIM_LEN			112
 #define CLAIM_NAME_MAX		512
-
-#define EXTENTS_MAGIC		"PGPEXTNT"
-#define EXTENTS_FORMAT		1
-#define EXTENTS_LEN			44
 
 /* How often to try again when another process was quicker. */
 #define ATTEMPTS			5
@@ -165,31 +159,6 @@ parse_claim(const uint8 *bytes, size_t len, const uint8 keyring[KEYRING_ID_LEN],
 	return true;
 }
 
-/*
- * Fetches the highest version of a kind that is replaced, and tells which
- * versions are listed.  The highest may be replaced while it is being read.
- */
-static KeyProviderResult
-fetch_highest(KeyProvider *provider, KeyObjectKind kind, List **versions,
-			  uint64 *version, uint8 **data, size_t *len)
-{
-	KeyProviderResult result = KEYPROVIDER_UNKNOWN;
-
-	for (int i = 0; i < ATTEMPTS; i++)
-	{
-		result = keyprovider_list(provider, kind, versions);
-		if (result != KEYPROVIDER_DONE)
-			return result;
-		if (*versions == NIL)
-			return KEYPROVIDER_ABSENT;
-		*version = *(uint64 *) llast(*versions);
-		result = keyprovider_fetch(provider, kind, *version, data, len);
-		if (result != KEYPROVIDER_ABSENT)
-			return result;
-	}
-	return KEYPROVIDER_UNKNOWN;
-}
-
 static KeyProviderResult
 read_claim(KeyProvider *provider, const uint8 keyring[KEYRING_ID_LEN], KeyClaim *claim,
 		   List **versions)
@@ -198,7 +167,8 @@ read_claim(KeyProvider *provider, const uint8 keyring[KEYRING_ID_LEN], KeyClaim 
 	uint8	   *data;
 	size_t		len;
 
-	result = fetch_highest(provider, KEYOBJECT_CLAIM, versions, &claim->version, &data, &len);
+	result = keyprovider_fetch_highest(provider, KEYOBJECT_CLAIM, versions, &claim->version, &data,
+									   &len);
 	if (result != KEYPROVIDER_DONE)
 		return result == KEYPROVIDER_ABSENT ? result : KEYPROVIDER_UNKNOWN;
 	if (parse_claim(data, len, keyring, claim))
@@ -245,16 +215,6 @@ store_claim(KeyProvider *provider, KeyringRef *ref, uint64 version, uint64 fence
 	memcpy(bytes + CLAIM_LEN, name, strlen(name));
 	return keyprovider_store(provider, KEYOBJECT_CLAIM, version, fence, bytes,
 							 CLAIM_LEN + strlen(name));
-}
-
-/* Only the highest version counts: removes the others.  May fail. */
-static void
-remove_older(KeyProvider *provider, KeyObjectKind kind, List *versions, uint64 fence)
-{
-	ListCell   *lc;
-
-	foreach(lc, versions)
-		(void) keyprovider_destroy(provider, kind, *(uint64 *) lfirst(lc), fence);
 }
 
 /* Notes what was learnt, unless something newer was meanwhile. */
@@ -383,7 +343,7 @@ try_claim(KeyProvider *provider, KeyringRef *ref, bool take_other)
 			case KEYPROVIDER_DONE:
 				note_standing(ref, KEYCLAIM_HELD, claim.version + 1,
 							  started + lease - lease / 10, fence);
-				remove_older(provider, KEYOBJECT_CLAIM, versions, fence);
+				keyprovider_remove(provider, KEYOBJECT_CLAIM, versions, fence);
 				return KEYCLAIM_HELD;
 			case KEYPROVIDER_EXISTS:
 				continue;		/* somebody else was quicker: who? */
@@ -527,168 +487,5 @@ keyclaim_release(KeyProvider *provider, KeyringRef *ref)
 		KEYPROVIDER_DONE)
 		return;
 	note_standing(ref, KEYCLAIM_NONE, claim.version + 1, 0, 0);
-	remove_older(provider, KEYOBJECT_CLAIM, versions, claim.fence);
-}
-
-/* ----------
- * Numbers
- * ----------
- */
-
-/*
- * Reads the highest extents.  Raises PU011.
- */
-static uint64
-read_extents(KeyProvider *provider, const uint8 keyring[KEYRING_ID_LEN], uint64 *version,
-			 List **versions)
-{
-	uint8	   *data = NULL;
-	size_t		len;
-
-	if (fetch_highest(provider, KEYOBJECT_EXTENTS, versions, version, &data, &len) != KEYPROVIDER_DONE)
-		ereport(ERROR,
-				(errcode(ERRCODE_KEYRING_UNAVAILABLE),
-				 errmsg("the keyring's record of numbers could not be read"),
-				 errhint("See the warnings, and SELECT * FROM purpose.check_keyring().")));
-	if (len != EXTENTS_LEN || memcmp(data, EXTENTS_MAGIC, 8) != 0 ||
-		keybytes_get16(data + 8) != EXTENTS_FORMAT ||
-		memcmp(data + 12, keyring, KEYRING_ID_LEN) != 0 ||
-		keybytes_get64(data + 28) > KEY_NUMBER_MAX + 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_KEYRING_UNAVAILABLE),
-				 errmsg("extents.%llu of the keyring cannot be read", (unsigned long long) *version),
-				 errhint("It may belong to another keyring, or to a later version of pg_purpose.")));
-	return keybytes_get64(data + 28);
-}
-
-uint64
-keyclaim_read_extents(KeyProvider *provider, const uint8 keyring[KEYRING_ID_LEN])
-{
-	uint64		version;
-	List	   *versions;
-
-	return read_extents(provider, keyring, &version, &versions);
-}
-
-static KeyProviderResult
-store_extents(KeyProvider *provider, KeyringRef *ref, uint64 version, uint64 end, uint64 fence)
-{
-	uint8		bytes[EXTENTS_LEN] = {0};
-
-	memcpy(bytes, EXTENTS_MAGIC, 8);
-	keybytes_put16(bytes + 8, EXTENTS_FORMAT);
-	memcpy(bytes + 12, ref->keyring, KEYRING_ID_LEN);
-	keybytes_put64(bytes + 28, end);
-	keybytes_put64(bytes + 36, fence);
-	return keyprovider_store(provider, KEYOBJECT_EXTENTS, version, fence, bytes, EXTENTS_LEN);
-}
-
-void
-keyclaim_found_extents(KeyProvider *provider, KeyringRef *ref)
-{
-	if (store_extents(provider, ref, 1, 0, 1) != KEYPROVIDER_DONE)
-		ereport(ERROR,
-				(errcode(ERRCODE_KEYRING_UNAVAILABLE),
-				 errmsg("the keyring could not be stored"),
-				 errhint("See the warnings; then try again.")));
-}
-
-/*
- * Claims the next extent.  Of two instances that try at once, the provider lets
- * one store the version; the other looks again, or is fenced.
- */
-static void
-claim_extent(KeyProvider *provider, KeyringRef *ref, uint64 fence)
-{
-	for (int i = 0; i < ATTEMPTS; i++)
-	{
-		uint64		version;
-		List	   *versions;
-		uint64		begin = read_extents(provider, ref->keyring, &version, &versions);
-
-		if (begin > KEY_NUMBER_MAX + 1 - KEYCLAIM_EXTENT)
-			ereport(ERROR,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("the keyring has no numbers left"),
-					 errhint("A new keyring has: see purpose.fork_keyring().")));
-		switch (store_extents(provider, ref, version + 1, begin + KEYCLAIM_EXTENT, fence))
-		{
-			case KEYPROVIDER_DONE:
-				keysegment_lock(ref, LW_EXCLUSIVE);
-				/* 0 is no number, so that it can stand for none. */
-				ref->slot->next_number = Max(begin, 1);
-				ref->slot->end_number = begin + KEYCLAIM_EXTENT;
-				ref->slot->claimed_end = Max(ref->slot->claimed_end, ref->slot->end_number);
-				keysegment_unlock(ref);
-				remove_older(provider, KEYOBJECT_EXTENTS, versions, fence);
-				return;
-			case KEYPROVIDER_EXISTS:
-				continue;
-			case KEYPROVIDER_FENCED:
-				keyclaim_refuse(KEYCLAIM_OTHER);
-				break;
-			default:
-				i = ATTEMPTS;
-		}
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_KEYRING_UNAVAILABLE),
-			 errmsg("numbers could not be claimed from the keyring"),
-			 errhint("See the warnings, and SELECT * FROM purpose.check_keyring().")));
-}
-
-static bool
-next_number(KeySlot *slot, uint64 *number)
-{
-	bool		drawn = slot->next_number < slot->end_number;
-
-	if (drawn)
-		*number = slot->next_number++;
-	return drawn;
-}
-
-bool
-keyclaim_draw_quickly(KeyringRef *ref, uint64 *number)
-{
-	bool		drawn;
-
-	keysegment_lock(ref, LW_EXCLUSIVE);
-	drawn = ref->slot->standing == KEYCLAIM_HELD && ref->slot->claim_until > clock_elapsed_ms() &&
-		next_number(ref->slot, number);
-	keysegment_unlock(ref);
-	return drawn;
-}
-
-uint64
-keyclaim_draw_number(KeyProvider *provider, KeyringRef *ref)
-{
-	KeyClaimStanding standing = keyclaim_refresh(provider, ref, false);
-	uint64		number;
-	uint64		fence;
-	bool		drawn;
-
-	if (standing != KEYCLAIM_HELD && standing != KEYCLAIM_UNKNOWN)
-		keyclaim_refuse(standing);
-
-	/*
-	 * While the provider is silent what is left of the extent can be used: it
-	 * belongs to this postmaster, whoever holds the claim.
-	 */
-	keysegment_lock(ref, LW_EXCLUSIVE);
-	drawn = next_number(ref->slot, &number);
-	keysegment_unlock(ref);
-	if (drawn)
-		return number;
-	if (standing == KEYCLAIM_UNKNOWN)
-		keyclaim_refuse(standing);
-
-	if (!keyclaim_held(ref, &fence))
-		keyclaim_refuse(KEYCLAIM_UNKNOWN);
-	claim_extent(provider, ref, fence);
-	keysegment_lock(ref, LW_EXCLUSIVE);
-	drawn = next_number(ref->slot, &number);
-	keysegment_unlock(ref);
-	if (!drawn)
-		elog(ERROR, "extent of numbers is empty");
-	return number;
+	keyprovider_remove(provider, KEYOBJECT_CLAIM, versions, claim.fence);
 }

@@ -1,6 +1,6 @@
 /*
  * keyclaim.h
- *		Who may change a keyring, and which numbers are given out.
+ *		Who may change a keyring.
  *
  * claim.<v>, all integers big-endian:
  *
@@ -17,17 +17,7 @@
  *	104		8		time of writing, microseconds since 2000, for people
  *	112		n		host and data directory, for people
  *
- * extents.<v>:
- *
- *	offset	length	field
- *	0		8		"PGPEXTNT"
- *	8		2		format, 1
- *	10		2		zero
- *	12		16		keyring
- *	28		8		numbers below this one are given out
- *	36		8		fencing token of who took the last extent
- *
- * Of both the highest version counts.
+ * The highest version counts.
  */
 #ifndef PURPOSE_KEYCLAIM_H
 #define PURPOSE_KEYCLAIM_H
@@ -39,9 +29,6 @@
 
 #define KEYCLAIM_HOLDER_LEN		32
 #define KEYCLAIM_BOOT_LEN		16
-
-/* How many numbers an extent has. */
-#define KEYCLAIM_EXTENT			65536
 
 typedef struct KeyClaim
 {
@@ -91,25 +78,5 @@ extern void keyclaim_found(KeyProvider *provider, KeyringRef *ref);
 
 /* Gives the claim up, so that it can be taken at once. */
 extern void keyclaim_release(KeyProvider *provider, KeyringRef *ref);
-
-/* Reads up to which number extents are given out.  Raises PU011. */
-extern uint64 keyclaim_read_extents(KeyProvider *provider,
-									const uint8 keyring[KEYRING_ID_LEN]);
-
-/* Stores the first, empty extents of a new keyring. */
-extern void keyclaim_found_extents(KeyProvider *provider, KeyringRef *ref);
-
-/*
- * Draws a number from the server's own extent.  Returns false if the provider
- * has to be asked first.
- */
-extern bool keyclaim_draw_quickly(KeyringRef *ref, uint64 *number);
-
-/*
- * The same, having asked: renews the claim, claims another extent if the last
- * one is used up.  One process of the server at a time.  Raises PU013 without
- * the claim, PU011 if a provider fails.
- */
-extern uint64 keyclaim_draw_number(KeyProvider *provider, KeyringRef *ref);
 
 #endif							/* PURPOSE_KEYCLAIM_H */

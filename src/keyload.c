@@ -23,6 +23,7 @@
 #include "errcodes.h"
 #include "keyclaim.h"
 #include "keyload.h"
+#include "keynumber.h"
 #include "keystate.h"
 #include "secret.h"
 
@@ -252,7 +253,7 @@ static bool
 try_load(KeyProvider *provider, KeyringRef *ref)
 {
 	uint64		started = clock_elapsed_ms();
-	uint64		claimed_end = keyclaim_read_extents(provider, ref->keyring);
+	uint64		claimed_end = keynumber_read_end(provider, ref->keyring);
 	FoundState	found = {0};
 	volatile bool done = false;
 

@@ -96,10 +96,22 @@ extern KeyProviderResult keyprovider_fetch(KeyProvider *provider, KeyObjectKind 
 										   uint64 version, uint8 **data, size_t *len);
 
 /*
+ * Of a kind that is replaced: the highest version, which may be replaced while
+ * it is being read, and all that are listed.
+ */
+extern KeyProviderResult keyprovider_fetch_highest(KeyProvider *provider, KeyObjectKind kind,
+												   List **versions, uint64 *version,
+												   uint8 **data, size_t *len);
+
+/*
  * DONE: no mirror has it, as it says when it is asked again.
  */
 extern KeyProviderResult keyprovider_destroy(KeyProvider *provider, KeyObjectKind kind,
 											 uint64 version, uint64 fence);
+
+/* Removes versions that do not count any more.  That it fails is only untidy. */
+extern void keyprovider_remove(KeyProvider *provider, KeyObjectKind kind, List *versions,
+							   uint64 fence);
 
 /*
  * DONE: on all mirrors.  ABSENT: on none, and all know the keyring.  EXISTS: on

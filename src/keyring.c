@@ -31,6 +31,7 @@
 #include "guc.h"
 #include "keyclaim.h"
 #include "keyload.h"
+#include "keynumber.h"
 #include "keyring.h"
 #include "secret.h"
 
@@ -241,7 +242,7 @@ static bool
 is_claimed(KeyringRef *ref, uint64 number)
 {
 	KeyProvider *provider = keyring_open_provider();
-	uint64		claimed_end = keyclaim_read_extents(provider, ref->keyring);
+	uint64		claimed_end = keynumber_read_end(provider, ref->keyring);
 
 	keyprovider_close(provider);
 	keysegment_lock(ref, LW_EXCLUSIVE);
@@ -319,12 +320,12 @@ keyring_draw_number(void)
 				(errcode(ERRCODE_KEYRING_NOT_CLAIMED),
 				 errmsg("a standby cannot change the keyring"),
 				 errhint("Connect to the primary.")));
-	if (likely(keyclaim_draw_quickly(ref, &number)))
+	if (likely(keynumber_draw_quickly(ref, &number)))
 		return number;
 
 	keyring_lock();
 	provider = keyring_open_provider();
-	number = keyclaim_draw_number(provider, ref);
+	number = keynumber_draw(provider, ref);
 	keyprovider_close(provider);
 	keyring_unlock();
 	return number;
@@ -395,7 +396,7 @@ keyring_found(uint8 keyring[KEYRING_ID_LEN])
 	keysegment_reserve(&ref);
 	provider = keyprovider_open(keyprovider_setting, ref.keyring);
 	keyclaim_found(provider, &ref);
-	keyclaim_found_extents(provider, &ref);
+	keynumber_found(provider, &ref);
 	PG_TRY();
 	{
 		uint8	   *sealed;
