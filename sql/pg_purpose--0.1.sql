@@ -101,6 +101,21 @@ CREATE TABLE purpose.keyring_binding (
 );
 COMMENT ON TABLE purpose.keyring_binding IS 'Which keyring this database''s sealed values are under. A restored dump is bound to it as well';
 
+CREATE TABLE purpose.keyring_copy (
+	keyring uuid NOT NULL,
+	other uuid NOT NULL,
+	is_origin boolean NOT NULL,
+	version bigint NOT NULL,
+	numbers_below bigint NOT NULL,
+	made_at timestamptz NOT NULL,
+	made_by text NOT NULL,
+	ended_at timestamptz,
+	ended_by name,
+	verified boolean,
+	CONSTRAINT keyring_copy_pkey PRIMARY KEY (keyring, other)
+);
+COMMENT ON TABLE purpose.keyring_copy IS 'Other keyrings that have keys of this database''s: forks that were made of it, and (is_origin) those of which it is one. They share the keys of numbers below numbers_below, but those that were punctured up to this version. made_by: host, data directory and database of the fork; ended_at: since when the other one is gone, verified if its keys were destroyed here, not so if ended_by said it';
+
 CREATE TABLE purpose.sealed_type_registry (
 	sealed_type regtype CONSTRAINT sealed_type_registry_pkey PRIMARY KEY,
 	base_type regtype NOT NULL,
@@ -283,6 +298,7 @@ SELECT pg_catalog.pg_extension_config_dump('purpose.retired_number',
 SELECT pg_catalog.pg_extension_config_dump('purpose.token_key',
 	'WHERE relation::oid IN (SELECT oid FROM pg_catalog.pg_class)');
 SELECT pg_catalog.pg_extension_config_dump('purpose.keyring_binding', '');
+SELECT pg_catalog.pg_extension_config_dump('purpose.keyring_copy', '');
 SELECT pg_catalog.pg_extension_config_dump('purpose.shred_receipt', '');
 SELECT pg_catalog.pg_extension_config_dump('purpose.legal_hold',
 	'WHERE relation::oid IN (SELECT oid FROM pg_catalog.pg_class)');
@@ -3016,13 +3032,28 @@ $$;
 COMMENT ON FUNCTION purpose._residual(bigint, timestamptz) IS 'What a shred does not reach, as of now: tokens made before it that were not rotated, labelled columns that are not sealed, and until when backups hold columns in clear that were sealed later';
 REVOKE ALL ON FUNCTION purpose._residual(bigint, timestamptz) FROM PUBLIC;
 
+CREATE FUNCTION purpose._not_reached(keyring uuid, numbers bigint[], punctured_version bigint) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT jsonb_strip_nulls(jsonb_build_object(
+		'forks', jsonb_agg(c.other ORDER BY c.made_at, c.other) FILTER (WHERE NOT c.is_origin),
+		'copy_of', jsonb_agg(c.other ORDER BY c.made_at, c.other) FILTER (WHERE c.is_origin)))
+	FROM purpose.keyring_copy c
+	WHERE c.keyring = $1 AND c.ended_at IS NULL
+	AND c.numbers_below > (SELECT min(n) FROM unnest($2) n) AND ($3 > c.version) IS NOT FALSE
+$$;
+COMMENT ON FUNCTION purpose._not_reached(uuid, bigint[], bigint) IS 'Which other keyrings have, or had when they were copied, the keys of a shred';
+REVOKE ALL ON FUNCTION purpose._not_reached(uuid, bigint[], bigint) FROM PUBLIC;
+
 CREATE FUNCTION purpose._shred_receipts() RETURNS TABLE (receipt_id uuid, kind text, subject_hash bytea, groups text[],
 	requested_at timestamptz, requested_by name, unreachable_at timestamptz, destroyed_at timestamptz, evidence text, residual jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT r.receipt_id, r.kind, r.subject_hash, r.groups, r.requested_at, r.requested_by, r.unreachable_at, r.destroyed_at,
-		   r.evidence, CASE r.kind WHEN 'subject' THEN purpose._residual(r.numbers[1], r.requested_at) END
+		   r.evidence, nullif(coalesce(CASE r.kind WHEN 'subject' THEN purpose._residual(r.numbers[1], r.requested_at) END, '{}')
+							  || purpose._not_reached(r.keyring, r.numbers, r.punctured_version), '{}')
 	FROM purpose.shred_receipt r
 $$;
 COMMENT ON FUNCTION purpose._shred_receipts() IS 'The rows of purpose.shred_receipts';
@@ -3259,6 +3290,21 @@ END $$;
 COMMENT ON FUNCTION purpose._replay_readmit(purpose.journal_replay) IS 'Gives a readmitted subject the number again that it got then';
 REVOKE ALL ON FUNCTION purpose._replay_readmit(purpose.journal_replay) FROM PUBLIC;
 
+CREATE FUNCTION purpose._replay_fork(r purpose.journal_replay, keyring uuid) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+	INSERT INTO purpose.keyring_copy (keyring, other, is_origin, version, numbers_below, made_at, made_by)
+		SELECT $2, (r.detail ->> 'keyring')::uuid, false, (r.detail ->> 'version')::bigint, (r.detail ->> 'numbers_below')::bigint,
+			   (r.detail ->> 'made_at')::timestamptz, r.detail ->> 'made_by'
+		WHERE r.kind = 'forked'
+		ON CONFLICT DO NOTHING;
+	UPDATE purpose.keyring_copy c SET ended_at = r.at, ended_by = purpose._acting_role_name(), verified = (r.detail ->> 'verified')::boolean
+		WHERE r.kind = 'fork_ended' AND c.keyring = $2 AND c.other = (r.detail ->> 'keyring')::uuid;
+$$;
+COMMENT ON FUNCTION purpose._replay_fork(purpose.journal_replay, uuid) IS 'Notes again that the keyring was forked, or that a fork is gone';
+REVOKE ALL ON FUNCTION purpose._replay_fork(purpose.journal_replay, uuid) FROM PUBLIC;
+
 CREATE FUNCTION purpose._find_replay_tables(tables jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -3388,6 +3434,8 @@ BEGIN
 			PERFORM purpose._replay_shred(r, id);
 		ELSIF r.kind = 'destroyed' THEN
 			PERFORM purpose._replay_destroyed(r);
+		ELSIF r.kind IN ('forked', 'fork_ended') THEN
+			PERFORM purpose._replay_fork(r, id);
 		ELSIF r.subject IS NULL THEN
 			CONTINUE;
 		ELSIF r.kind = 'readmit' THEN
@@ -3541,41 +3589,217 @@ AS 'MODULE_PATHNAME', 'purpose_keyring_claim';
 COMMENT ON FUNCTION purpose.claim_keyring() IS 'Makes this server the one that may change the keyring: draw numbers for new subjects, destroy keys. Waits until the lease of the holder has lapsed; refuses while that one renews it. Returns the fencing token. At the provider at once, whatever becomes of the transaction. Errors PU011, PU013';
 REVOKE ALL ON FUNCTION purpose.claim_keyring() FROM PUBLIC;
 
-CREATE FUNCTION purpose.fork_keyring(keep_values boolean DEFAULT false) RETURNS uuid
+CREATE FUNCTION purpose._is_original() RETURNS boolean
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'purpose_keyring_is_original';
+COMMENT ON FUNCTION purpose._is_original() IS 'Is this the instance that held the keyring''s claim last, whether it does now or not? Error PU011';
+REVOKE ALL ON FUNCTION purpose._is_original() FROM PUBLIC;
+
+CREATE FUNCTION purpose._fork_keyring(ancestors uuid[], versions bigint[], ends bigint[],
+	OUT keyring uuid, OUT version bigint, OUT numbers_below bigint)
+RETURNS record
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'purpose_keyring_fork';
+COMMENT ON FUNCTION purpose._fork_keyring(uuid[], bigint[], bigint[]) IS 'Makes a keyring that has the keys of this one, recorded with this one and its ancestors, and that nothing is bound to yet. Errors PU011, 25006, 55000';
+REVOKE ALL ON FUNCTION purpose._fork_keyring(uuid[], bigint[], bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION purpose._keyring_forks(OUT fork uuid, OUT version bigint, OUT numbers_below bigint, OUT made_at timestamptz, OUT made_by text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'purpose_keyring_forks';
+COMMENT ON FUNCTION purpose._keyring_forks() IS 'The forks of this keyring that are recorded at the key provider. Errors PU011, 55000';
+REVOKE ALL ON FUNCTION purpose._keyring_forks() FROM PUBLIC;
+
+CREATE FUNCTION purpose._note_fork(keyring uuid, fork uuid, version bigint, numbers_below bigint, made_at timestamptz, made_by text) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH noted AS (
+		INSERT INTO purpose.keyring_copy (keyring, other, is_origin, version, numbers_below, made_at, made_by)
+			VALUES (keyring, fork, false, version, numbers_below, made_at, made_by)
+			ON CONFLICT DO NOTHING
+			RETURNING *
+	)
+	INSERT INTO purpose.journal_outbox (kind, at, detail)
+		SELECT 'forked', purpose._now(),
+			   jsonb_build_object('keyring', n.other, 'version', n.version, 'numbers_below', n.numbers_below,
+								  'made_at', n.made_at, 'made_by', n.made_by)
+		FROM noted n
+$$;
+COMMENT ON FUNCTION purpose._note_fork(uuid, uuid, bigint, bigint, timestamptz, text) IS 'Notes a fork of the keyring, here and in the journal, unless it is known';
+REVOKE ALL ON FUNCTION purpose._note_fork(uuid, uuid, bigint, bigint, timestamptz, text) FROM PUBLIC;
+
+CREATE FUNCTION purpose._leave_keyring(old uuid, new uuid, keep_values boolean) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	late bigint;
+BEGIN
+	-- What concerns the keyring that is left, and is for its own database to say.
+	DELETE FROM purpose.journal_outbox o WHERE o.kind IN ('forked', 'fork_ended');
+	-- Their hashes are under the journal key that is left: they match nobody.
+	DELETE FROM purpose.journal_replay;
+	GET DIAGNOSTICS late = ROW_COUNT;
+	IF late > 0 THEN
+		RAISE NOTICE '% event(s) of the journal about people who are not in this database are forgotten', late;
+	END IF;
+
+	UPDATE purpose.keyring_binding SET keyring = new, created_at = now(), created_by = purpose._acting_role_name();
+	IF keep_values THEN
+		DELETE FROM purpose.keyring_copy c WHERE c.keyring <> old OR NOT c.is_origin;
+		UPDATE purpose.keyring_copy SET keyring = new;
+		UPDATE purpose.shred_receipt r
+			SET keyring = new,
+				subject_hash = (SELECT purpose._subject_hash(purpose._journal_name(n.subject_table), n.subject, false)
+								FROM (SELECT * FROM purpose.subject_number UNION ALL SELECT * FROM purpose.retired_number) n
+								WHERE n.number = r.numbers[1] AND r.kind = 'subject')
+			WHERE r.keyring = old;
+	ELSE
+		-- All of these are about numbers of the keyring that is left.
+		DELETE FROM purpose.journal_outbox o WHERE o.kind IN ('shred', 'rotated', 'destroyed', 'readmit');
+		DELETE FROM purpose.subject_number;
+		DELETE FROM purpose.retired_number;
+		DELETE FROM purpose.token_key;
+		DELETE FROM purpose.shred_receipt;
+		DELETE FROM purpose.keyring_copy;
+	END IF;
+	PERFORM purpose._request_cycle();
+	PERFORM purpose._request_journal();
+END $$;
+COMMENT ON FUNCTION purpose._leave_keyring(uuid, uuid, boolean) IS 'Binds the database to another keyring, which has the keys of the old one (keep_values) or has none of them';
+REVOKE ALL ON FUNCTION purpose._leave_keyring(uuid, uuid, boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose.fork_keyring(keep_values boolean DEFAULT false, accept_loss boolean DEFAULT false) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
+	old uuid;
+	fork record;
 	id uuid;
 BEGIN
-	IF keep_values THEN
-		RAISE EXCEPTION 'a fork that keeps the values is not supported'
-			USING ERRCODE = '0A000',
-				  HINT = 'Without a fork this database opens values as long as it reaches the keyring, but makes no keys for new subjects.';
-	END IF;
 	LOCK TABLE purpose.keyring_binding IN SHARE ROW EXCLUSIVE MODE;
-	IF NOT EXISTS (SELECT FROM purpose.keyring_binding) THEN
+	SELECT b.keyring INTO old FROM purpose.keyring_binding b;
+	IF NOT found THEN
 		RAISE EXCEPTION 'this database has no keyring'
 			USING ERRCODE = 'PU011', HINT = 'SELECT purpose.create_keyring() makes one.';
 	END IF;
-	IF (SELECT k.claim FROM purpose._keyring_status() k) = 'held' THEN
+	IF purpose._is_original() THEN
 		RAISE EXCEPTION 'this database holds the claim of its keyring: it is no copy'
 			USING ERRCODE = '55000',
-				  HINT = 'Run it in the copy.  A fork would make all values of this database unreadable.';
+				  HINT = 'Run it in the copy.';
 	END IF;
-	id := purpose._found_keyring();
-	-- All of these are numbers of the keyring that is left.
-	DELETE FROM purpose.subject_number;
-	DELETE FROM purpose.retired_number;
-	DELETE FROM purpose.token_key;
-	DELETE FROM purpose.shred_receipt;
-	DELETE FROM purpose.keyring_binding;
-	INSERT INTO purpose.keyring_binding (keyring, created_by) VALUES (id, purpose._acting_role_name());
+	BEGIN
+		PERFORM purpose._begin_event();
+	EXCEPTION WHEN SQLSTATE 'PU011' THEN
+		IF NOT coalesce(accept_loss, false) THEN
+			RAISE EXCEPTION 'whether this database lacks what people withdrew since cannot be told'
+				USING ERRCODE = 'PU011', DETAIL = SQLERRM,
+					  HINT = 'Let purpose.keyring name the place where its keyring is, until it is forked.  If it shall have a keyring of its own all the same: fork_keyring(accept_loss => true).';
+		END IF;
+		RAISE WARNING 'whether this database lacks what people withdrew since is not known: %', SQLERRM;
+	END;
+
+	IF keep_values THEN
+		SELECT f.* INTO fork FROM (
+				SELECT coalesce(array_agg(c.other ORDER BY c.other), '{}') AS others,
+					   coalesce(array_agg(c.version ORDER BY c.other), '{}') AS versions,
+					   coalesce(array_agg(c.numbers_below ORDER BY c.other), '{}') AS ends
+				FROM purpose.keyring_copy c WHERE c.keyring = old AND c.is_origin AND c.ended_at IS NULL
+			) a, purpose._fork_keyring(a.others, a.versions, a.ends) f;
+		id := fork.keyring;
+	ELSE
+		id := purpose._found_keyring();
+	END IF;
+	PERFORM purpose._leave_keyring(old, id, coalesce(keep_values, false));
+	IF keep_values THEN
+		INSERT INTO purpose.keyring_copy (keyring, other, is_origin, version, numbers_below, made_at, made_by)
+			VALUES (id, old, true, fork.version, fork.numbers_below, now(), 'this database');
+	END IF;
 	RETURN id;
 END $$;
-COMMENT ON FUNCTION purpose.fork_keyring(boolean) IS 'Gives a copy of a database, such as a test clone, a keyring of its own: values sealed before do not open in it any more, and what it shreds concerns nobody else. It forgets the numbers and receipts of the keyring that it leaves. Returns the new one''s name. Errors 0A000, PU011, 25006, 55000 (this is the original)';
-REVOKE ALL ON FUNCTION purpose.fork_keyring(boolean) FROM PUBLIC;
+COMMENT ON FUNCTION purpose.fork_keyring(boolean, boolean) IS 'Gives a copy of a database, such as a test clone, a keyring of its own: what it shreds concerns nobody else. Values sealed before do not open in it any more, and it forgets numbers and receipts; with keep_values => true it has the keys of all of them, and the keyring that was copied lists it in its receipts as not reached. accept_loss => true: although it cannot be told whether the copy lacks something of the journal. Returns the new keyring''s name. Errors PU011, PU017 (reconcile it first), 25006, 55000 (this is the original)';
+REVOKE ALL ON FUNCTION purpose.fork_keyring(boolean, boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose._end_fork(fork uuid, unverified boolean) RETURNS boolean
+LANGUAGE c VOLATILE STRICT
+AS 'MODULE_PATHNAME', 'purpose_keyring_end_fork';
+COMMENT ON FUNCTION purpose._end_fork(uuid, boolean) IS 'Destroys the keys of a fork at the key provider; false: there are none, which is an error unless unverified. Errors PU011, PU013, 25006, 55000';
+REVOKE ALL ON FUNCTION purpose._end_fork(uuid, boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose.end_fork(fork uuid, unverified boolean DEFAULT false) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	c purpose.keyring_copy;
+	verified boolean := false;
+BEGIN
+	PERFORM purpose._begin_event();
+	PERFORM purpose._note_fork(b.keyring, f.fork, f.version, f.numbers_below, f.made_at, f.made_by)
+		FROM purpose.keyring_binding b, purpose._keyring_forks() f;
+	SELECT k.* INTO c FROM purpose.keyring_copy k JOIN purpose.keyring_binding b USING (keyring)
+		WHERE k.other = fork AND k.ended_at IS NULL FOR UPDATE OF k;
+	IF NOT found THEN
+		RAISE EXCEPTION 'this keyring has no such fork'
+			USING ERRCODE = '42704', HINT = 'SELECT * FROM purpose.keyring_copy lists them.';
+	END IF;
+	IF c.is_origin AND NOT coalesce(unverified, false) THEN
+		RAISE EXCEPTION 'keyring % is the one that this one was copied from', fork
+			USING ERRCODE = '55000',
+				  HINT = 'It is not for a copy to destroy.  If it is known to be gone for good: end_fork(..., unverified => true).';
+	END IF;
+	IF NOT c.is_origin THEN
+		verified := purpose._end_fork(fork, coalesce(unverified, false));
+	END IF;
+	UPDATE purpose.keyring_copy k SET ended_at = purpose._now(), ended_by = purpose._acting_role_name(), verified = verified
+		WHERE k.keyring = c.keyring AND k.other = c.other;
+	INSERT INTO purpose.journal_outbox (kind, at, detail)
+		SELECT 'fork_ended', purpose._now(), jsonb_build_object('keyring', fork, 'verified', verified);
+END $$;
+COMMENT ON FUNCTION purpose.end_fork(uuid, boolean) IS 'Destroys the keys of a fork that is no longer wanted, so that receipts need not list it any more. Refuses while its database uses them, and waits until nobody can who has read them. At the provider at once, whatever becomes of the transaction. unverified => true: also if the provider does not know the fork, whose end the caller vouches for. Errors 42704, 55000, PU011, PU013, PU017';
+REVOKE ALL ON FUNCTION purpose.end_fork(uuid, boolean) FROM PUBLIC;
+
+CREATE FUNCTION purpose._check_forks(OUT severity text, OUT object text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	id uuid := (SELECT b.keyring FROM purpose.keyring_binding b);
+	recorded jsonb := '[]';
+BEGIN
+	BEGIN
+		SELECT coalesce(jsonb_agg(to_jsonb(f)), '[]') INTO recorded FROM purpose._keyring_forks() f WHERE id IS NOT NULL;
+	EXCEPTION WHEN SQLSTATE 'PU011' THEN
+		RETURN QUERY SELECT 'error', 'forks', format('whether the keyring was copied cannot be told: %s', SQLERRM),
+			'See the warnings, and what else is reported here.';
+	END;
+	RETURN QUERY
+		SELECT 'warning', format('fork %s', f.other),
+			   format('a copy of the keys of all numbers below %s, made by %s at %s: what is shredded since is not destroyed there', f.numbers_below, f.made_by, f.made_at),
+			   format('SELECT purpose.end_fork(%L); -- once that database is gone', f.other)
+		FROM (
+			SELECT c.other, c.numbers_below, c.made_by, c.made_at FROM purpose.keyring_copy c
+				WHERE c.keyring = id AND NOT c.is_origin AND c.ended_at IS NULL
+			UNION ALL
+			SELECT r.fork, r.numbers_below, r.made_by, r.made_at
+				FROM jsonb_to_recordset(recorded) r(fork uuid, numbers_below bigint, made_by text, made_at timestamptz)
+				WHERE NOT EXISTS (SELECT FROM purpose.keyring_copy c WHERE c.keyring = id AND c.other = r.fork)
+		) f
+		UNION ALL
+		SELECT 'info', format('keyring %s', c.other),
+			   format('this one has its keys of all numbers below %s: what is shredded here is not destroyed there', c.numbers_below),
+			   'Shred there, too.'
+		FROM purpose.keyring_copy c WHERE c.keyring = id AND c.is_origin AND c.ended_at IS NULL;
+END $$;
+COMMENT ON FUNCTION purpose._check_forks() IS 'check_keyring(): copies of the keyring that go their own way';
+REVOKE ALL ON FUNCTION purpose._check_forks() FROM PUBLIC;
 
 CREATE FUNCTION purpose.rotate_root_key() RETURNS bigint
 LANGUAGE c VOLATILE
@@ -3610,6 +3834,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT p.severity, p.object, p.problem, p.remedy FROM (
 		SELECT * FROM purpose._check_keyring_provider()
+		UNION ALL
+		SELECT * FROM purpose._check_forks()
 		UNION ALL
 		SELECT 'warning', 'purpose.shred_receipt', format('%s shred(s) requested before %s are not final', count(*), now() - interval '1 day'),
 			   'SELECT * FROM purpose.keyring_status; -- and the server log'
@@ -3646,6 +3872,8 @@ AS $$
 DECLARE
 	r purpose.shred_receipt;
 	v record;
+	others jsonb;
+	recorded jsonb;
 BEGIN
 	SELECT * INTO r FROM purpose.shred_receipt s WHERE s.receipt_id = receipt;
 	IF NOT FOUND THEN
@@ -3657,13 +3885,19 @@ BEGIN
 			USING ERRCODE = 'PU011', HINT = 'This database was given a keyring of its own since: ask where the receipt was made.';
 	END IF;
 	SELECT * INTO v FROM purpose._verify_keys(r.kind, r.numbers, r.group_numbers, r.punctured_version);
+	-- Forks that are known, and those that are recorded at the provider and will be.
+	others := purpose._not_reached(r.keyring, r.numbers, r.punctured_version);
+	SELECT jsonb_agg(f.fork ORDER BY f.made_at) INTO recorded FROM purpose._keyring_forks() f
+		WHERE f.numbers_below > (SELECT min(n) FROM unnest(r.numbers) n) AND (r.punctured_version > f.version) IS NOT FALSE
+		AND NOT EXISTS (SELECT FROM purpose.keyring_copy c WHERE c.keyring = r.keyring AND c.other = f.fork);
 	RETURN jsonb_build_object(
 		'verified', r.destroyed_at IS NOT NULL AND NOT v.derivable AND v.remaining = '{}',
 		'destroyed_at', r.destroyed_at, 'punctured_version', r.punctured_version,
 		'derivable', v.derivable, 'roots_remaining', v.remaining,
-		'asked', v.asked, 'asked_at', clock_timestamp());
+		'asked', v.asked, 'asked_at', clock_timestamp(),
+		'forks', coalesce(others -> 'forks', '[]') || coalesce(recorded, '[]'), 'copy_of', coalesce(others -> 'copy_of', '[]'));
 END $$;
-COMMENT ON FUNCTION purpose.verify_receipt(uuid) IS 'Asks the key provider again whether the keys of a receipt are gone: verified is true if it is final, the newest state does not derive them, and no older root is at any of the places asked. Errors 42704, PU011';
+COMMENT ON FUNCTION purpose.verify_receipt(uuid) IS 'Asks the key provider again whether the keys of a receipt are gone: verified is true if it is final, the newest state does not derive them, and no older root is at any of the places asked. forks and copy_of are other keyrings that were given the keys before, and are not asked. Errors 42704, PU011';
 REVOKE ALL ON FUNCTION purpose.verify_receipt(uuid) FROM PUBLIC;
 
 -- ---------------------------------------------------------------------------
@@ -3688,6 +3922,7 @@ AS $$
 	UNION ALL SELECT 'EXECUTE ON FUNCTION purpose._shred_receipts()'
 	UNION ALL SELECT 'INSERT ON purpose.consent_import'
 	UNION ALL SELECT 'SELECT ON purpose.keyring_binding'
+	UNION ALL SELECT 'SELECT ON purpose.keyring_copy'
 	UNION ALL SELECT 'SELECT ON purpose.keyring_status'
 	UNION ALL SELECT 'EXECUTE ON FUNCTION purpose._keyring_status()'
 $$;

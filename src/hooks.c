@@ -304,17 +304,20 @@ process_opening(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 }
 
 /*
- * Commits a prepared transaction, which could not ask for a puncture cycle when
- * it was prepared.
+ * Tells the keyring's processes what they cannot see: a prepared transaction
+ * could not ask for a puncture cycle when it was prepared, and a database that is
+ * dropped gives up its claim.
  */
 static void
-process_commit_prepared(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
-						ProcessUtilityContext context, ParamListInfo params,
-						QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+tell_keyring(Node *stmt)
 {
-	next_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
-	if (!IsBinaryUpgrade)
+	if (IsBinaryUpgrade)
+		return;
+	if (IsA(stmt, TransactionStmt) &&
+		((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED)
 		keyring_request_waiting();
+	else if (IsA(stmt, DropdbStmt))
+		keyring_request_look();
 }
 
 /*
@@ -398,16 +401,10 @@ process_utility(PlannedStmt *pstmt, const char *query_string, bool read_only_tre
 	bool		holdable;
 
 	sealed_statement_changes();
-	if (IsA(pstmt->utilityStmt, TransactionStmt) &&
-		((TransactionStmt *) pstmt->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED)
-	{
-		process_commit_prepared(pstmt, query_string, read_only_tree, context, params, env, dest,
-								qc);
-		return;
-	}
-	if (!utility_concerns_us(pstmt))
+	if (!utility_concerns_us(pstmt) || IsA(pstmt->utilityStmt, DropdbStmt))
 	{
 		next_process_utility(pstmt, query_string, read_only_tree, context, params, env, dest, qc);
+		tell_keyring(pstmt->utilityStmt);
 		return;
 	}
 	if (IsA(pstmt->utilityStmt, CopyStmt))

@@ -36,6 +36,8 @@ static const struct
 	{JOURNAL_DESTROYED, "destroyed"},
 	{JOURNAL_READMIT, "readmit"},
 	{JOURNAL_ROTATED, "rotated"},
+	{JOURNAL_FORKED, "forked"},
+	{JOURNAL_FORK_ENDED, "fork_ended"},
 	{JOURNAL_RECONCILED, "reconciled"},
 };
 

@@ -74,6 +74,8 @@ typedef enum JournalKind
 	JOURNAL_DESTROYED = 17,		/* the receipt's keys were destroyed */
 	JOURNAL_READMIT = 18,
 	JOURNAL_ROTATED = 19,		/* the receipt of old tokens was made */
+	JOURNAL_FORKED = 20,		/* a copy of the keyring is known */
+	JOURNAL_FORK_ENDED = 21,	/* and is no more */
 	JOURNAL_RECONCILED = 32		/* a new incarnation begins */
 } JournalKind;
 

@@ -25,6 +25,7 @@
 #include "errcodes.h"
 #include "keyclaim.h"
 #include "keycycle.h"
+#include "keyfound.h"
 #include "keyload.h"
 #include "keyring.h"
 
@@ -47,7 +48,7 @@ purpose_keyring_found(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
 
-	keyring_found(uuid->data);
+	keyfound_plant(uuid->data);
 	PG_RETURN_UUID_P(uuid);
 }
 

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "access/xlog.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
@@ -135,6 +136,32 @@ identify_boot(uint8 boot[KEYCLAIM_BOOT_LEN])
 	return true;
 }
 
+char *
+keyclaim_instance_name(void)
+{
+	char		host[256] = "";
+
+	(void) gethostname(host, sizeof(host) - 1);
+	return psprintf("%s:%s", host, DataDir);
+}
+
+/*
+ * Whoever can write to the provider chose these bytes.
+ */
+char *
+keyclaim_printable(const char *name, size_t len)
+{
+	char	   *result = pnstrdup(name, len);
+	bool		valid = pg_verifymbstr(result, strlen(result), true);
+
+	for (char *c = result; *c != '\0'; c++)
+	{
+		if ((uint8) *c < 0x20 || *c == 0x7F || (!valid && IS_HIGHBIT_SET(*c)))
+			*c = '?';
+	}
+	return result;
+}
+
 /* ----------
  * The claim
  * ----------
@@ -155,7 +182,7 @@ parse_claim(const uint8 *bytes, size_t len, const uint8 keyring[KEYRING_ID_LEN],
 	memcpy(claim->nonce, bytes + 72, KEYSEGMENT_NONCE_LEN);
 	memcpy(claim->boot, bytes + 88, KEYCLAIM_BOOT_LEN);
 	claim->written_at = (TimestampTz) keybytes_get64(bytes + 104);
-	claim->holder_name = pnstrdup((const char *) bytes + CLAIM_LEN, len - CLAIM_LEN);
+	claim->holder_name = keyclaim_printable((const char *) bytes + CLAIM_LEN, len - CLAIM_LEN);
 	return true;
 }
 
@@ -196,11 +223,8 @@ store_claim(KeyProvider *provider, KeyringRef *ref, uint64 version, uint64 fence
 			uint32 lease_ms, bool released)
 {
 	uint8		bytes[CLAIM_LEN + CLAIM_NAME_MAX] = {0};
-	char		name[CLAIM_NAME_MAX + 1];
-	char		host[256] = "";
-
-	(void) gethostname(host, sizeof(host) - 1);
-	snprintf(name, sizeof(name), "%s:%s", host, DataDir);
+	char	   *name = keyclaim_instance_name();
+	size_t		name_len = Min(strlen(name), CLAIM_NAME_MAX);
 
 	memcpy(bytes, CLAIM_MAGIC, 8);
 	keybytes_put16(bytes + 8, CLAIM_FORMAT);
@@ -212,9 +236,9 @@ store_claim(KeyProvider *provider, KeyringRef *ref, uint64 version, uint64 fence
 	memcpy(bytes + 72, keysegment_nonce(), KEYSEGMENT_NONCE_LEN);
 	(void) identify_boot(bytes + 88);
 	keybytes_put64(bytes + 104, (uint64) GetCurrentTimestamp());
-	memcpy(bytes + CLAIM_LEN, name, strlen(name));
+	memcpy(bytes + CLAIM_LEN, name, name_len);
 	return keyprovider_store(provider, KEYOBJECT_CLAIM, version, fence, bytes,
-							 CLAIM_LEN + strlen(name));
+							 CLAIM_LEN + name_len);
 }
 
 /* Notes what was learnt, unless something newer was meanwhile. */
@@ -263,15 +287,22 @@ typedef enum
 	CLAIM_OTHER
 } ClaimOwner;
 
+bool
+keyclaim_is_own(Oid database, const KeyClaim *claim)
+{
+	uint8		holder[KEYCLAIM_HOLDER_LEN];
+
+	identify_holder(database, holder);
+	return memcmp(claim->holder, holder, sizeof(holder)) == 0;
+}
+
 static ClaimOwner
 judge_owner(KeyringRef *ref, const KeyClaim *claim)
 {
-	uint8		holder[KEYCLAIM_HOLDER_LEN];
 	uint8		boot[KEYCLAIM_BOOT_LEN];
 	bool		free = claim->released || has_lapsed(ref, claim);
 
-	identify_holder(ref->database, holder);
-	if (memcmp(claim->holder, holder, sizeof(holder)) != 0)
+	if (!keyclaim_is_own(ref->database, claim))
 		return free ? CLAIM_OTHER_FREE : CLAIM_OTHER;
 	if (memcmp(claim->nonce, keysegment_nonce(), KEYSEGMENT_NONCE_LEN) == 0)
 		return claim->released ? CLAIM_THIS_INSTANCE_FREE : CLAIM_THIS_POSTMASTER;
@@ -470,6 +501,9 @@ keyclaim_found(KeyProvider *provider, KeyringRef *ref)
 
 	if (store_claim(provider, ref, 1, 1, lease, false) != KEYPROVIDER_DONE)
 		keyclaim_refuse(KEYCLAIM_UNKNOWN);
+
+	/* Not before: the launcher would look after the claim while it is stored. */
+	keysegment_reserve(ref);
 	note_standing(ref, KEYCLAIM_HELD, 1,
 				  started + lease - lease / 10, 1);
 }

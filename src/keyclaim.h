@@ -73,7 +73,19 @@ extern bool keyclaim_held(KeyringRef *ref, uint64 *fence);
  */
 extern void keyclaim_take(KeyProvider *provider, KeyringRef *ref);
 
-/* Stores the first claim of a new keyring. */
+/* Is it the claim of this instance, held or not, or of an earlier start of it? */
+extern bool keyclaim_is_own(Oid database, const KeyClaim *claim);
+
+/* What people call this instance: host and data directory. */
+extern char *keyclaim_instance_name(void);
+
+/* Such a name as another instance wrote it, made fit to be shown. */
+extern char *keyclaim_printable(const char *name, size_t len);
+
+/*
+ * Stores the first claim of a new keyring, and keeps a slot for it until the
+ * transaction ends.  Raises PU011.
+ */
 extern void keyclaim_found(KeyProvider *provider, KeyringRef *ref);
 
 /* Gives the claim up, so that it can be taken at once. */

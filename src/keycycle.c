@@ -87,18 +87,12 @@ loaded_version(KeyringRef *ref)
 	return version;
 }
 
-/*
- * Destroys the roots, then removes the states, of all versions but one.  A root
- * whose destruction is pending is given to nobody any more: that will do here,
- * but not for a receipt.
- */
-static void
-destroy_others(KeyProvider *provider, uint64 keep, uint64 fence)
+void
+keycycle_destroy_roots(KeyProvider *provider, uint64 keep, uint64 fence)
 {
-	List	   *versions = list_versions(provider, KEYOBJECT_ROOT);
 	ListCell   *lc;
 
-	foreach(lc, versions)
+	foreach(lc, list_versions(provider, KEYOBJECT_ROOT))
 	{
 		uint64		version = *(uint64 *) lfirst(lc);
 		KeyProviderResult result;
@@ -109,10 +103,14 @@ destroy_others(KeyProvider *provider, uint64 keep, uint64 fence)
 		if (result != KEYPROVIDER_PENDING)
 			require(result, "destroyed", "root", version);
 	}
-	stopevent_reach("key_cycle_root_destroyed");
+}
 
-	versions = list_versions(provider, KEYOBJECT_STATE);
-	foreach(lc, versions)
+void
+keycycle_destroy_states(KeyProvider *provider, uint64 keep, uint64 fence)
+{
+	ListCell   *lc;
+
+	foreach(lc, list_versions(provider, KEYOBJECT_STATE))
 	{
 		uint64		version = *(uint64 *) lfirst(lc);
 
@@ -120,6 +118,17 @@ destroy_others(KeyProvider *provider, uint64 keep, uint64 fence)
 			require(keyprovider_destroy(provider, KEYOBJECT_STATE, version, fence),
 					"removed", "state", version);
 	}
+}
+
+/*
+ * What is left to do when a version is the one that counts.
+ */
+static void
+destroy_others(KeyProvider *provider, uint64 keep, uint64 fence)
+{
+	keycycle_destroy_roots(provider, keep, fence);
+	stopevent_reach("key_cycle_root_destroyed");
+	keycycle_destroy_states(provider, keep, fence);
 	stopevent_reach("key_cycle_state_removed");
 }
 

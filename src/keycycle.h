@@ -47,6 +47,14 @@ extern uint64 keycycle_run(KeyProvider *provider, KeyringRef *ref, uint64 fence,
 						   const KeyPoint *points, int npoints);
 
 /*
+ * Destroys the roots, and removes the states, of all versions but one (0: of
+ * all).  A root whose destruction is pending is given to nobody any more, and is
+ * no error.
+ */
+extern void keycycle_destroy_roots(KeyProvider *provider, uint64 keep, uint64 fence);
+extern void keycycle_destroy_states(KeyProvider *provider, uint64 keep, uint64 fence);
+
+/*
  * Up to which version can nobody use an older state any more?  All whose roots
  * are gone at the provider, and the leases of whose readers have lapsed.
  * again_at: when asking again may give more; 0 if nothing is to come by waiting

@@ -73,9 +73,9 @@ store_extents(KeyProvider *provider, KeyringRef *ref, uint64 version, uint64 end
 }
 
 void
-keynumber_found(KeyProvider *provider, KeyringRef *ref)
+keynumber_found(KeyProvider *provider, KeyringRef *ref, uint64 end)
 {
-	if (store_extents(provider, ref, 1, 0, 1) != KEYPROVIDER_DONE)
+	if (store_extents(provider, ref, 1, end, 1) != KEYPROVIDER_DONE)
 		ereport(ERROR,
 				(errcode(ERRCODE_KEYRING_UNAVAILABLE),
 				 errmsg("the keyring could not be stored"),

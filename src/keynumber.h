@@ -26,8 +26,8 @@
 extern uint64 keynumber_read_end(KeyProvider *provider,
 								 const uint8 keyring[KEYRING_ID_LEN]);
 
-/* Stores the first, empty extents of a new keyring. */
-extern void keynumber_found(KeyProvider *provider, KeyringRef *ref);
+/* Stores the first extents of a new keyring: numbers from `end` on are free. */
+extern void keynumber_found(KeyProvider *provider, KeyringRef *ref, uint64 end);
 
 /*
  * Draws a number from the server's own extent.  Returns false if the provider

@@ -24,6 +24,7 @@ static const char *const kind_names[KEYOBJECT_KINDS] = {
 	[KEYOBJECT_CLAIM] = "claim",
 	[KEYOBJECT_JOURNAL] = "journal",
 	[KEYOBJECT_JOURNAL_KEY] = "journal-key",
+	[KEYOBJECT_FORK] = "fork",
 };
 
 #define FILE_PREFIX		"file:"
@@ -213,6 +214,38 @@ keyprovider_open(const char *setting, const uint8 keyring[KEYRING_ID_LEN])
 	}
 	provider->scratch = AllocSetContextCreate(context, "pg_purpose key operation",
 											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(caller);
+	return provider;
+}
+
+KeyProvider *
+keyprovider_open_known(const char *setting, const uint8 keyring[KEYRING_ID_LEN])
+{
+	KeyProvider *provider = keyprovider_open(setting, keyring);
+	MemoryContext caller = keyprovider_begin(provider);
+	List	   *lacking = NIL;
+	bool		known = false;
+	ListCell   *lc;
+
+	foreach(lc, provider->places)
+	{
+		KeyPlace   *place = lfirst(lc);
+
+		switch (place->routine->knows(place))
+		{
+			case KEYPROVIDER_DONE:
+				known = true;
+				break;
+			case KEYPROVIDER_ABSENT:
+				lacking = lappend(lacking, place);
+				break;
+			default:
+				break;
+		}
+	}
+	MemoryContextSwitchTo(provider->context);
+	if (known)
+		provider->places = list_difference_ptr(provider->places, lacking);
 	MemoryContextSwitchTo(caller);
 	return provider;
 }

@@ -30,10 +30,11 @@ typedef enum KeyObjectKind
 	KEYOBJECT_EXTENTS,
 	KEYOBJECT_CLAIM,
 	KEYOBJECT_JOURNAL,
-	KEYOBJECT_JOURNAL_KEY
+	KEYOBJECT_JOURNAL_KEY,
+	KEYOBJECT_FORK
 } KeyObjectKind;
 
-#define KEYOBJECT_KINDS		(KEYOBJECT_JOURNAL_KEY + 1)
+#define KEYOBJECT_KINDS		(KEYOBJECT_FORK + 1)
 
 typedef enum KeyProviderResult
 {
@@ -64,6 +65,15 @@ extern const char *keyprovider_result_name(KeyProviderResult result);
  */
 extern KeyProvider *keyprovider_open(const char *setting, const uint8 keyring[KEYRING_ID_LEN]);
 extern void keyprovider_close(KeyProvider *provider);
+
+/*
+ * The same for a keyring of another database, which may have fewer mirrors:
+ * those that do not know it do not count, if another one does.  So all mirrors
+ * must be there, which the caller has found out by a keyring that all of them
+ * know.
+ */
+extern KeyProvider *keyprovider_open_known(const char *setting,
+										   const uint8 keyring[KEYRING_ID_LEN]);
 
 /*
  * The versions that can be fetched; ABSENT if no mirror knows the keyring.

@@ -33,7 +33,6 @@
 #include "keyload.h"
 #include "keynumber.h"
 #include "keyring.h"
-#include "secret.h"
 
 /* A class of advisory locks that no SQL function can name. */
 #define LOCK_CLASS		0x5050
@@ -83,7 +82,7 @@ keyring_invalidate_binding(void)
 
 	if (OidIsValid(relid))
 		CacheInvalidateRelcacheByRelid(relid);
-	look_requested = true;
+	keyring_request_look();
 }
 
 /*
@@ -122,6 +121,10 @@ look_up_binding(void)
 		systable_endscan(scan);
 		table_close(rel, AccessShareLock);
 	}
+	/* Keys that were derived from another keyring must not be used any more. */
+	if (binding.present && keysegment_ready() &&
+		(!present || memcmp(binding.ref.keyring, found.keyring, KEYRING_ID_LEN) != 0))
+		keysegment_advance_generation();
 	binding.	present = present;
 	binding.	ref = found;
 	binding.	catalog_generation = generation;
@@ -210,6 +213,16 @@ static bool
 slot_is_current(KeySlot *slot)
 {
 	return pg_atomic_read_u64(&slot->lease_until) > clock_elapsed_ms();
+}
+
+bool
+keyring_lock_current(KeyringRef *ref)
+{
+	keysegment_lock(ref, LW_SHARED);
+	if (DsaPointerIsValid(ref->slot->cover) && slot_is_current(ref->slot))
+		return true;
+	keysegment_unlock(ref);
+	return false;
 }
 
 /*
@@ -332,93 +345,6 @@ keyring_draw_number(void)
 }
 
 /* ----------
- * A new keyring
- * ----------
- */
-
-static void
-store(KeyProvider *provider, KeyObjectKind kind, const void *data, size_t len)
-{
-	if (keyprovider_store(provider, kind, 1, 1, data, len) != KEYPROVIDER_DONE)
-		ereport(ERROR,
-				(errcode(ERRCODE_KEYRING_UNAVAILABLE),
-				 errmsg("the keyring could not be stored"),
-				 errhint("See the warnings; then try again.")));
-}
-
-/*
- * Plants a tree, and returns it as a state under the root.
- */
-static uint8 *
-plant(const KeyringRef *ref, const uint8 root[SECRET_KEY_LEN], size_t *len)
-{
-	uint8		tree[SECRET_KEY_LEN];
-	dsa_pointer at;
-	size_t		size;
-	KeyCover   *cover = keyload_allocate_cover(1, &at, &size);
-	uint8	   *sealed = NULL;
-
-	PG_TRY();
-	{
-		secret_random(tree, sizeof(tree));
-		keytree_plant(cover, tree);
-		sealed = keyload_seal_state(ref, 1, keyclaim_lease, root, cover, len);
-	}
-	PG_FINALLY();
-	{
-		secret_wipe(tree, sizeof(tree));
-		keysegment_free(at, size);
-	}
-	PG_END_TRY();
-	return sealed;
-}
-
-/*
- * Makes a new keyring.  If the transaction rolls back, or this fails halfway,
- * an orphan is left at the provider: keys that open nothing.
- */
-void
-keyring_found(uint8 keyring[KEYRING_ID_LEN])
-{
-	KeyringRef	ref = {.database = MyDatabaseId};
-	KeyProvider *provider;
-	uint8		secret[SECRET_KEY_LEN];
-
-	if (!keysegment_ready())
-		(void) keyring_require();
-	PreventCommandDuringRecovery("purpose.create_keyring()");
-
-	/* A version 4 UUID: random, and of no more use than any name. */
-	secret_random(ref.keyring, KEYRING_ID_LEN);
-	ref.keyring[6] = (ref.keyring[6] & 0x0F) | 0x40;
-	ref.keyring[8] = (ref.keyring[8] & 0x3F) | 0x80;
-
-	keysegment_reserve(&ref);
-	provider = keyprovider_open(keyprovider_setting, ref.keyring);
-	keyclaim_found(provider, &ref);
-	keynumber_found(provider, &ref);
-	PG_TRY();
-	{
-		uint8	   *sealed;
-		size_t		len;
-
-		secret_random(secret, sizeof(secret));
-		store(provider, KEYOBJECT_JOURNAL_KEY, secret, sizeof(secret));
-		secret_random(secret, sizeof(secret));
-		store(provider, KEYOBJECT_ROOT, secret, sizeof(secret));
-		sealed = plant(&ref, secret, &len);
-		store(provider, KEYOBJECT_STATE, sealed, len);
-	}
-	PG_FINALLY();
-	{
-		secret_wipe(secret, sizeof(secret));
-	}
-	PG_END_TRY();
-	keyprovider_close(provider);
-	memcpy(keyring, ref.keyring, KEYRING_ID_LEN);
-}
-
-/* ----------
  * Asking for a cycle
  * ----------
  */
@@ -461,6 +387,12 @@ keyring_request_journal(void)
 {
 	request_ref = *keyring_require();
 	journal_requested = true;
+}
+
+void
+keyring_request_look(void)
+{
+	look_requested = true;
 }
 
 /*

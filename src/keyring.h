@@ -48,6 +48,9 @@ extern void keyring_request_cycle(void);
 /* The same for the journal, in a database that has a keyring. */
 extern void keyring_request_journal(void);
 
+/* After this transaction's commit, have the launcher look at all databases. */
+extern void keyring_request_look(void);
+
 /*
  * After COMMIT PREPARED, in its own transaction: asks for what the prepared one
  * has left to do.  Waits for nobody.
@@ -68,8 +71,11 @@ extern KeyProvider *keyring_open_provider(void);
 extern void keyring_lock(void);
 extern void keyring_unlock(void);
 
-/* Makes a new keyring at the provider, which nothing is bound to yet. */
-extern void keyring_found(uint8 keyring[KEYRING_ID_LEN]);
+/*
+ * Locks a keyring's slot, shared, if what is loaded may be used at this moment;
+ * or returns false.
+ */
+extern bool keyring_lock_current(KeyringRef *ref);
 
 /* The binding of this database changed. */
 extern void keyring_invalidate_binding(void);

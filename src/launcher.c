@@ -96,6 +96,45 @@ find_database(Oid oid)
 }
 
 /*
+ * Gives a keyring's claim up, if this server holds it.
+ */
+static void
+release_claim(KeyringRef *ref)
+{
+	uint64		fence;
+
+	if (!keyclaim_held(ref, &fence))
+		return;
+	StartTransactionCommand();
+	keyclaim_release(keyprovider_open(keyprovider_setting, ref->keyring), ref);
+	CommitTransactionCommand();
+}
+
+/*
+ * Forgets the keyring of a database that was dropped.  If the claim cannot be
+ * given up, its lease lapses.
+ */
+static void
+forget_dropped(KeyringRef *ref)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		release_claim(ref);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		FlushErrorState();
+		AbortOutOfAnyTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	keysegment_forget(ref);
+}
+
+/*
  * Reads which databases there are; forgets those that are gone.
  */
 static void
@@ -154,7 +193,7 @@ list_databases(uint64 now)
 	for (int i = 0; i < nrefs; i++)
 	{
 		if (find_database(refs[i].database) == NULL)
-			keysegment_forget(&refs[i]);
+			forget_dropped(&refs[i]);
 	}
 }
 
@@ -477,13 +516,9 @@ release_claims(void)
 	for (int i = 0; i < KEYSEGMENT_SLOTS; i++)
 	{
 		KeyringRef	ref;
-		uint64		fence;
 
-		if (!keysegment_ref(i, &ref) || !keyclaim_held(&ref, &fence))
-			continue;
-		StartTransactionCommand();
-		keyclaim_release(keyprovider_open(keyprovider_setting, ref.keyring), &ref);
-		CommitTransactionCommand();
+		if (keysegment_ref(i, &ref))
+			release_claim(&ref);
 	}
 }
 

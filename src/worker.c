@@ -41,6 +41,7 @@
 #include "journalwriter.h"
 #include "keyclaim.h"
 #include "keycycle.h"
+#include "keyfork.h"
 #include "keyring.h"
 #include "spi.h"
 #include "stopevent.h"
@@ -67,12 +68,15 @@ typedef struct Work
 	MemoryContext context;
 	KeyringRef	ref;
 	bool		bound;			/* there is a keyring */
+	uint64		fence;			/* 0: this server does not hold the claim */
 	uint64		request;		/* this run answers it */
 	bool		rotate;
 	bool		held;			/* after a failure it is too early for a cycle */
 	Receipt    *receipts;
 	int			nreceipts;
+	uint64		retired;		/* no older version can be used any more */
 	uint64		again_at;
+	const char *evidence;
 	bool		cycled;
 } Work;
 
@@ -260,14 +264,14 @@ puncture(Work *work)
 	KeyClaimStanding standing;
 	KeyPoint   *points;
 	int64		npoints = 0;
-	uint64		fence;
 	uint64		version = 0;
 
 	StartTransactionCommand();
 	provider = keyring_open_provider();
 	standing = keyclaim_refresh(provider, &work->ref, false);
-	if (!keyclaim_held(&work->ref, &fence))
+	if (!keyclaim_held(&work->ref, &work->fence))
 	{
+		work->fence = 0;
 		/* That others hold the claim is an error for who wants something. */
 		if (work->nreceipts > 0 || work->rotate)
 			keyclaim_refuse(standing);
@@ -275,7 +279,7 @@ puncture(Work *work)
 	else if (work->nreceipts > 0 || work->rotate || keycycle_unfinished(provider, &work->ref))
 	{
 		stopevent_reach("key_cycle_begun");
-		keycycle_recover(provider, &work->ref, fence);
+		keycycle_recover(provider, &work->ref, work->fence);
 		for (int i = 0; i < work->nreceipts; i++)
 			npoints += work->receipts[i].npoints;
 		if (npoints > INT_MAX)
@@ -298,7 +302,7 @@ puncture(Work *work)
 		if (npoints > 0 || work->rotate)
 		{
 			spi_flush_visible();
-			(void) keycycle_run(provider, &work->ref, fence, points, (int) npoints);
+			(void) keycycle_run(provider, &work->ref, work->fence, points, (int) npoints);
 			work->cycled = true;
 		}
 		keysegment_lock(&work->ref, LW_SHARED);
@@ -348,6 +352,62 @@ note_version(Work *work, uint64 version)
 }
 
 /*
+ * Asks up to which version nobody can derive keys any more.
+ */
+static void
+ask_retired(Work *work)
+{
+	KeyProvider *provider;
+
+	StartTransactionCommand();
+	provider = keyring_open_provider();
+	work->retired = keycycle_retired(provider, &work->ref, &work->again_at);
+	work->evidence = MemoryContextStrdup(work->context, keyprovider_evidence(provider));
+	CommitTransactionCommand();
+	stopevent_reach("key_cycle_retired");
+}
+
+/*
+ * Learns of forks, after ask_retired(): who copied a state that counts as retired
+ * has recorded that before.
+ */
+static void
+learn_forks(Work *work)
+{
+	Oid			types[] = {UUIDOID, UUIDOID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID};
+	MemoryContext caller;
+	List	   *forks;
+	ListCell   *lc;
+
+	StartTransactionCommand();
+	caller = MemoryContextSwitchTo(work->context);
+	forks = keyfork_list(keyring_open_provider(), work->ref.keyring, work->fence);
+	MemoryContextSwitchTo(caller);
+	CommitTransactionCommand();
+	if (forks == NIL)
+		return;
+
+	spi_begin_transaction();
+	foreach(lc, forks)
+	{
+		KeyFork    *fork = lfirst(lc);
+		Datum		values[] = {
+			UUIDPGetDatum((pg_uuid_t *) work->ref.keyring),
+			UUIDPGetDatum((pg_uuid_t *) fork->keyring),
+			Int64GetDatum((int64) fork->version),
+			Int64GetDatum((int64) fork->end),
+			TimestampTzGetDatum(fork->made_at),
+			CStringGetTextDatum(fork->made_by)
+		};
+
+		if (SPI_execute_with_args("SELECT purpose._note_fork($1, $2, $3, $4, $5, $6)", 6, types,
+								  values, NULL, false, 0) != SPI_OK_SELECT)
+			elog(ERROR, "a fork could not be noted");
+	}
+	spi_commit_transaction();
+}
+
+/*
  * Marks the receipts of keys that nobody can derive any more.
  */
 static void
@@ -355,21 +415,11 @@ mark_destroyed(Work *work)
 {
 	Oid			types[3] = {UUIDARRAYOID, INT8OID, TEXTOID};
 	Datum		values[3];
-	KeyProvider *provider;
-	uint64		retired;
-	char	   *evidence;
-
-	StartTransactionCommand();
-	provider = keyring_open_provider();
-	retired = keycycle_retired(provider, &work->ref, &work->again_at);
-	evidence = MemoryContextStrdup(work->context, keyprovider_evidence(provider));
-	CommitTransactionCommand();
-	stopevent_reach("key_cycle_retired");
 
 	spi_begin_transaction();
 	values[0] = receipt_ids(work, true);
-	values[1] = Int64GetDatum((int64) retired);
-	values[2] = CStringGetTextDatum(evidence);
+	values[1] = Int64GetDatum((int64) work->retired);
+	values[2] = CStringGetTextDatum(work->evidence);
 	if (SPI_execute_with_args("UPDATE purpose.shred_receipt SET destroyed_at = clock_timestamp(), evidence = $3"
 							  " WHERE receipt_id = ANY ($1) AND punctured_version <= $2 AND destroyed_at IS NULL",
 							  3, types, values, NULL, false, 0) != SPI_OK_UPDATE)
@@ -382,11 +432,10 @@ static void
 do_work(Work *work)
 {
 	uint64		version = puncture(work);
+	bool		receipts = version != 0 && work->nreceipts > 0;
 
 	answer(work, NULL);
-	if (version == 0 || work->nreceipts == 0)
-		return;
-	for (int i = 0; i < work->nreceipts; i++)
+	for (int i = 0; i < work->nreceipts && receipts; i++)
 	{
 		if (!work->receipts[i].noted)
 		{
@@ -394,6 +443,12 @@ do_work(Work *work)
 			break;
 		}
 	}
+	if (receipts)
+		ask_retired(work);
+	if (work->fence != 0)
+		learn_forks(work);
+	if (!receipts)
+		return;
 	mark_destroyed(work);
 	keysegment_lock(&work->ref, LW_EXCLUSIVE);
 	work->ref.slot->again_at = work->again_at;

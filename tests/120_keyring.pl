@@ -39,7 +39,7 @@ ok(-d "$one/$dir" && -d "$two/$dir", 'on both mirrors');
 denied($node, $officer, 'SELECT purpose.create_keyring()', '42710', 'but not a second one');
 
 # Who may do what.
-foreach my $call ('rotate_root_key()', 'claim_keyring()', 'fork_keyring()', 'check_keyring()', 'verify_receipt(gen_random_uuid())')
+foreach my $call ('rotate_root_key()', 'claim_keyring()', 'fork_keyring()', 'end_fork(gen_random_uuid())', 'check_keyring()', 'verify_receipt(gen_random_uuid())')
 {
 	denied($node, $user, "SELECT purpose.$call", '42501', "not everybody calls $call");
 }
@@ -49,7 +49,7 @@ allowed($node, $officer, q{SELECT count(*) FROM purpose.check_keyring() WHERE se
 allowed($node, $officer, 'SELECT claim FROM purpose.keyring_status', 'held', 'and sees how it is');
 denied($node, $user, 'SELECT claim FROM purpose.keyring_status', '42501', 'which not everybody does');
 denied($node, $officer, 'SELECT purpose.verify_receipt(gen_random_uuid())', '42704', 'there is no such receipt');
-denied($node, {}, 'SELECT purpose.fork_keyring(keep_values => true)', '0A000', 'no fork keeps values');
+denied($node, {}, "SELECT purpose.fork_keyring(keep_values => $_)", '55000', 'the original is not forked') foreach 'true', 'false';
 
 # Numbers and keys.
 allowed($node, {}, 'SELECT draw_number(), draw_number()', '1|2', 'numbers begin with 1');
@@ -72,7 +72,9 @@ $node->start;
 allowed($node, {}, 'SELECT draw_number()', 196608, 'and so does a crash of the server, at once');
 my $victim = session($node, {});
 my $pid = ask($victim, 'SELECT pg_backend_pid()');
+my $crash = -s $node->logfile;
 kill 'KILL', $pid;
+$node->wait_for_log(qr/all server processes terminated; reinitializing/, $crash);
 foreach (1 .. 1800)
 {
 	last if $node->psql('postgres', 'SELECT 1') == 0;

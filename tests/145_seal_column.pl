@@ -71,7 +71,10 @@ sub kill_hard
 {
 	my ($pid, @sessions) = @_;
 
+	my $crash = -s $node->logfile;
+
 	kill 'KILL', $pid;
+	$node->wait_for_log(qr/all server processes terminated; reinitializing/, $crash);
 	$_->{run}->kill_kill foreach @sessions;
 	$node->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()')
 	  or BAIL_OUT('the server did not come back');
