@@ -46,6 +46,7 @@ static struct
 	Oid			relid;
 	bool		present;
 	KeyringRef	ref;
+	TransactionId bound_by;
 } binding;
 
 /* What this transaction asks for when it commits. */
@@ -97,6 +98,7 @@ look_up_binding(void)
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	KeyringRef	found = {.database = MyDatabaseId};
+	TransactionId bound_by = InvalidTransactionId;
 	bool		present = false;
 
 	oids = catalog_oids();
@@ -116,6 +118,7 @@ look_up_binding(void)
 											   RelationGetDescr(rel), &isnull);
 
 			memcpy(found.keyring, DatumGetUUIDP(keyring)->data, KEYRING_ID_LEN);
+			bound_by = HeapTupleHeaderGetRawXmin(tuple->t_data);
 			present = true;
 		}
 		systable_endscan(scan);
@@ -127,6 +130,7 @@ look_up_binding(void)
 		keysegment_advance_generation();
 	binding.	present = present;
 	binding.	ref = found;
+	binding.	bound_by = bound_by;
 	binding.	catalog_generation = generation;
 }
 
@@ -140,6 +144,12 @@ keyring_bound(void)
 	if (unlikely(binding.catalog_generation != catalog_generation))
 		look_up_binding();
 	return binding.present ? &binding.ref : NULL;
+}
+
+TransactionId
+keyring_bound_by(void)
+{
+	return keyring_bound() != NULL ? binding.bound_by : InvalidTransactionId;
 }
 
 bool

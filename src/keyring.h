@@ -64,6 +64,12 @@ extern void keyring_request_waiting(void);
 
 /* The keyring that is bound, or NULL; its provider.  Both raise PU011. */
 extern KeyringRef *keyring_bound(void);
+
+/*
+ * Names the transaction that bound it: another one if the same keyring is bound
+ * once more, as by a dump that is loaded.
+ */
+extern TransactionId keyring_bound_by(void);
 extern KeyringRef *keyring_require(void);
 extern KeyProvider *keyring_open_provider(void);
 

@@ -11,8 +11,9 @@
  *
  * Invariants:
  * - Only the answer "no" is remembered, in shared memory, until the server
- *	 stops: a running server is not put back.  Any other answer is found out anew
- *	 each time, so that nothing needs to be told when it has changed.
+ *	 stops, and of one binding to a keyring: a running server is not put back but
+ *	 by a dump that is loaded, which binds anew.  Any other answer is found out
+ *	 anew each time, so that nothing needs to be told when it has changed.
  * - During recovery nobody asks; a promoted standby remembers nothing, and so
  *	 asks then.
  * - The state is read before the journal, and once more after it: an append that
@@ -51,6 +52,7 @@ typedef struct RewoundMemory
 	struct
 	{
 		Oid			database;
+		TransactionId bound_by; /* keyring_bound_by() */
 		uint8		keyring[KEYRING_ID_LEN];
 	}			sound[MEMORY_SIZE];
 } RewoundMemory;
@@ -59,6 +61,7 @@ static RewoundMemory *memory = NULL;
 
 /* This backend's own memory. */
 static bool known = false;
+static TransactionId known_bound_by;
 static uint8 known_keyring[KEYRING_ID_LEN];
 
 static shmem_request_hook_type prev_shmem_request = NULL;
@@ -103,25 +106,27 @@ rewound_init(void)
 }
 
 static bool
-is_remembered(const uint8 keyring[KEYRING_ID_LEN])
+is_remembered(const uint8 keyring[KEYRING_ID_LEN], TransactionId bound_by)
 {
 	bool		found = false;
 
 	LWLockAcquire(memory->lock, LW_SHARED);
 	for (int i = 0; i < MEMORY_SIZE && !found; i++)
 		found = memory->sound[i].database == MyDatabaseId &&
+			memory->sound[i].bound_by == bound_by &&
 			memcmp(memory->sound[i].keyring, keyring, KEYRING_ID_LEN) == 0;
 	LWLockRelease(memory->lock);
 	return found;
 }
 
 static void
-remember(const uint8 keyring[KEYRING_ID_LEN])
+remember(const uint8 keyring[KEYRING_ID_LEN], TransactionId bound_by)
 {
-	if (is_remembered(keyring))
+	if (is_remembered(keyring, bound_by))
 		return;
 	LWLockAcquire(memory->lock, LW_EXCLUSIVE);
 	memory->sound[memory->next].database = MyDatabaseId;
+	memory->sound[memory->next].bound_by = bound_by;
 	memcpy(memory->sound[memory->next].keyring, keyring, KEYRING_ID_LEN);
 	memory->next = (memory->next + 1) % MEMORY_SIZE;
 	LWLockRelease(memory->lock);
@@ -299,15 +304,17 @@ void
 rewound_require_not(void)
 {
 	KeyringRef *ref = keyring_bound();
+	TransactionId bound_by = keyring_bound_by();
 	MemoryContext scratch;
 	MemoryContext caller;
 
 	if (likely(ref == NULL ||
-			   (known && memcmp(known_keyring, ref->keyring, KEYRING_ID_LEN) == 0)))
+			   (known && known_bound_by == bound_by &&
+				memcmp(known_keyring, ref->keyring, KEYRING_ID_LEN) == 0)))
 		return;
 	if (memory == NULL || IsBinaryUpgrade || RecoveryInProgress())
 		return;
-	if (!is_remembered(ref->keyring))
+	if (!is_remembered(ref->keyring, bound_by))
 	{
 		KeyringRef	asked = *ref;
 		KeyProvider *provider;
@@ -323,11 +330,11 @@ rewound_require_not(void)
 		keyprovider_close(provider);
 		MemoryContextSwitchTo(caller);
 		MemoryContextDelete(scratch);
-		remember(asked.keyring);
+		remember(asked.keyring, bound_by);
 		memcpy(known_keyring, asked.keyring, KEYRING_ID_LEN);
-		known = true;
-		return;
 	}
-	memcpy(known_keyring, ref->keyring, KEYRING_ID_LEN);
+	else
+		memcpy(known_keyring, ref->keyring, KEYRING_ID_LEN);
+	known_bound_by = bound_by;
 	known = true;
 }

@@ -263,4 +263,26 @@ denied($main, {}, q{SELECT purpose.withdraw_consent('customers', 2, 'marketing')
 $main->safe_psql('postgres', q{SELECT purpose.reconcile(); SELECT purpose.claim_keyring()});
 allowed($main, $app, $ids, '', 'then it goes on');
 
+# A dump that is loaded into the very database that it was made of, which has run
+# all the while, and so has sessions.
+$main->safe_psql('postgres', 'CREATE DATABASE again');
+$main->safe_psql('again', 'CREATE EXTENSION pg_purpose');
+shop($main, 'again');
+$main->safe_psql('again', 'SELECT purpose.create_keyring()');
+my $in_again = { %$app, dbname => 'again' };
+my $session = session($main, $in_again);
+is(ask($session, $ids), '1', 'a database of its own');
+my $dump = "$base/again.sql";
+$main->command_ok([ 'pg_dump', '--clean', '--if-exists', '-f', $dump, $main->connstr('again') ], 'is dumped');
+$main->safe_psql('again', q{SELECT purpose.withdraw_consent('customers', 1, 'marketing')});
+$main->poll_query_until('again', 'SELECT NOT EXISTS (SELECT FROM purpose.journal_outbox)');
+is(ask($session, $ids), '', 'somebody withdraws');
+$main->safe_psql('again', 'DROP FUNCTION customer_emails(); DROP TABLE customers, orders, items CASCADE; DROP EXTENSION pg_purpose CASCADE; DROP FUNCTION try');
+$main->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-1', '-f', $dump, '-d', $main->connstr('again') ], 'and the dump is loaded into it');
+is(ask($session, $ids), 'PU017', 'a session that lived through it is refused');
+denied($main, $in_again, $ids, 'PU017', 'and so is a new one');
+$main->safe_psql('again', 'SELECT purpose.reconcile()');
+is(ask($session, $ids), '', 'until it is reconciled: the withdrawal is in force again');
+$session->quit;
+
 done_testing();
