@@ -255,6 +255,7 @@ note_standing(KeyringRef *ref, KeyClaimStanding standing, uint64 version, uint64
 			ref->slot->claim_seen_at = clock_elapsed_ms();
 		}
 		ref->slot->standing = standing;
+		ref->slot->was_held |= standing == KEYCLAIM_HELD;
 		ref->slot->claim_until = until;
 		ref->slot->fence = fence;
 	}
@@ -395,15 +396,18 @@ keyclaim_refresh(KeyProvider *provider, KeyringRef *ref, bool force)
 	uint64		now = clock_elapsed_ms();
 	bool		held;
 	bool		fresh;
+	bool		promoted;
 
 	keysegment_lock(ref, LW_SHARED);
 	held = ref->slot->standing == KEYCLAIM_HELD && ref->slot->claim_until > now;
 	fresh = held && ref->slot->claim_until - now > keyclaim_lease / 2;
+	/* Once: who has taken it from a server that was promoted keeps it. */
+	promoted = keyclaim_on_promotion && keysegment_was_standby() && !ref->slot->was_held;
 	keysegment_unlock(ref);
 	if (fresh && !force)
 		return KEYCLAIM_HELD;
 
-	standing = try_claim(provider, ref, keyclaim_on_promotion && keysegment_was_standby());
+	standing = try_claim(provider, ref, promoted);
 
 	/* A silent provider takes nothing away before its time. */
 	if (standing == KEYCLAIM_UNKNOWN && held)

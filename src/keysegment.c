@@ -276,6 +276,7 @@ reset_slot(KeySlot *slot)
 	slot->claimed_end = slot->next_number = slot->end_number = 0;
 	slot->standing = KEYCLAIM_UNKNOWN;
 	slot->claim_version = slot->claim_seen_at = slot->claim_until = slot->fence = 0;
+	slot->was_held = false;
 	slot->retired = slot->nretiring = 0;
 	slot->used = false;
 	slot->answered = slot->requested;

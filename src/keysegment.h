@@ -95,6 +95,7 @@ typedef struct KeySlot
 	uint64		claim_seen_at;	/* when claim_version was first seen */
 	uint64		claim_until;	/* while HELD */
 	uint64		fence;			/* while HELD: our fencing token */
+	bool		was_held;		/* at some time */
 
 	/*
 	 * Which states can be in use nowhere any more: all below `retired`, and

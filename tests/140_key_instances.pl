@@ -178,6 +178,22 @@ $production->stop('immediate');
 $heir->promote;
 ok($heir->poll_query_until('postgres', q{SELECT claim = 'held' FROM purpose.keyring_status}), 'with purpose.claim_on_promotion it does so by itself');
 cmp_ok($heir->safe_psql('postgres', 'SELECT draw_number()'), '>', $number, 'and draws numbers');
+
+# It falls silent, another one is told to take the claim, and stops in good order:
+# that was one promotion, and does not have it take the claim once more.
+@processes = split ' ', `ps -o pid= --ppid $heir->{_pid}`;
+kill 'STOP', $heir->{_pid}, @processes;
+$production->start;
+$number = $production->safe_psql('postgres', 'SELECT purpose.claim_keyring(); SELECT draw_number()') =~ s/.*\n//sr;
+kill 'CONT', @processes, $heir->{_pid};
+becomes($heir, 'postgres', 'held by another instance', 'the promoted one, awake again, sees that it was taken from it');
+$production->stop;
+becomes($heir, 'postgres', 'free', 'and does not take it back by itself when the other one stops');
+denied($heir, {}, 'SELECT draw_number()', 'PU013', 'so that this one has it when it starts again');
+$production->start;
+becomes($production, 'postgres', 'held', 'as it does');
+$production->stop;
+$heir->safe_psql('postgres', 'SELECT purpose.claim_keyring()');
 $heir->stop;
 
 # Production's data directory, put back to an earlier moment: the same instance,
