@@ -117,16 +117,26 @@ wait_for_answer(KeyringRef *ref, uint64 request)
 	for (;;)
 	{
 		bool		answered;
+		bool		given_up;
 		int			sqlstate;
 		char		message[KEYSEGMENT_MESSAGE_LEN];
 
 		keysegment_lock(ref, LW_SHARED);
+		given_up = ref->slot->requested < request;
 		answered = ref->slot->answered >= request;
 		sqlstate = ref->slot->sqlstate;
 		strlcpy(message, ref->slot->message, sizeof(message));
 		version = ref->slot->version;
 		keysegment_unlock(ref);
 
+		if (given_up)
+		{
+			ConditionVariableCancelSleep();
+			ereport(ERROR,
+					(errcode(ERRCODE_KEYRING_UNAVAILABLE),
+					 errmsg("the database was bound to another keyring meanwhile"),
+					 errhint("Try again.")));
+		}
 		if (answered && sqlstate == 0)
 			break;
 		if (answered)

@@ -230,18 +230,18 @@ keyfork_destroy(KeyringRef *fork)
 {
 	KeyProvider *provider = keyprovider_open_known(keyprovider_setting, fork->keyring);
 	List	   *versions;
+	KeyClaim	claim;
 	uint64		lease;
 	uint64		fence;
+	KeyProviderResult result = keyprovider_list(provider, KEYOBJECT_ROOT, &versions);
 
-	switch (keyprovider_list(provider, KEYOBJECT_ROOT, &versions))
-	{
-		case KEYPROVIDER_DONE:
-			break;
-		case KEYPROVIDER_ABSENT:
-			return false;
-		default:
-			refuse("the fork cannot be reached");
-	}
+	/* A program does not say that it knows nothing of a keyring. */
+	if (result == KEYPROVIDER_DONE && versions == NIL)
+		result = keyclaim_read(provider, fork->keyring, &claim);
+	if (result == KEYPROVIDER_ABSENT)
+		return false;
+	if (result != KEYPROVIDER_DONE)
+		refuse("the fork cannot be reached");
 	keysegment_reserve(fork);
 	keyclaim_take(provider, fork);
 	if (!keyclaim_held(fork, &fence))

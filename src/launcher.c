@@ -542,6 +542,8 @@ run(void)
 	uint64		now = clock_elapsed_ms();
 	uint64		next;
 
+	/* First what asks providers, and may miss that the latch was set. */
+	next = tend_all(now);
 	if (keysegment_take_look())
 	{
 		ListCell   *lc;
@@ -555,7 +557,6 @@ run(void)
 		list_databases(now);
 		list_at = now + LIST_DATABASES_MS;
 	}
-	next = tend_all(now);
 	next = Min(next, start_what_is_due(clock_elapsed_ms()));
 	return Min(next, list_at);
 }
