@@ -274,6 +274,10 @@ is_claimed(KeyringRef *ref, uint64 number)
 	return number < claimed_end;
 }
 
+/*
+ * From the refined cover, where there is room for one: the same leaves derive
+ * from it, in fewer steps.
+ */
 bool
 keyring_derive(uint64 address, uint8 key[SECRET_KEY_LEN])
 {
@@ -288,10 +292,13 @@ keyring_derive(uint64 address, uint8 key[SECRET_KEY_LEN])
 		slot = ref->slot;
 		if (likely(slot_is_current(slot)))
 		{
+			dsa_pointer cover = DsaPointerIsValid(slot->fast) ? slot->fast : slot->cover;
 			bool		claimed = number < slot->claimed_end;
 			bool		derived = claimed &&
-			keytree_derive(keysegment_address(slot->cover), address, key);
+			keytree_derive(keysegment_address(cover), address, key);
 
+			if (unlikely(!slot->used))
+				slot->used = true;
 			keysegment_unlock(ref);
 			if (likely(claimed))
 				return derived;

@@ -60,6 +60,24 @@ allowed($node, {}, q{SELECT count(DISTINCT k) FROM (VALUES (key_fingerprint(1)),
 	(key_fingerprint(1, 0, 2))) k(k)}, 4, 'subjects, groups and kinds have keys of their own');
 denied($node, {}, 'SELECT key_fingerprint(65536)', 'PU012', 'a number that was not given out has none');
 denied($node, {}, 'SELECT key_fingerprint((1::bigint << 40) - 1)', 'PU012', 'the highest has none either');
+# A lease is renewed before it lapses, for the sake of who made use of it.
+$node->safe_psql('postgres', q{
+CREATE FUNCTION lease_is_renewed() RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	before timestamptz;
+	later timestamptz;
+BEGIN
+	PERFORM key_fingerprint(1);
+	SELECT lease_until INTO before FROM purpose.keyring_status;
+	LOOP
+		PERFORM pg_sleep(0.01);
+		SELECT lease_until INTO later FROM purpose.keyring_status;
+		IF later IS NULL OR later > before + interval '300 ms' THEN
+			RETURN later IS NOT NULL;
+		END IF;
+	END LOOP;
+END $$});
+ok($node->poll_query_until('postgres', 'SELECT lease_is_renewed()'), 'a keyring in use stays loaded');
 $node->safe_psql('postgres', 'BEGIN; SELECT draw_number(); ROLLBACK');
 allowed($node, {}, 'SELECT draw_number()', 4, 'a number that was rolled back is not drawn again');
 allowed($node, {}, 'SELECT count(DISTINCT n), max(n) FROM (SELECT draw_number() n FROM generate_series(1, 70000)) n',
