@@ -3,10 +3,11 @@
  *		Authenticated encryption: AES-256-GCM (NIST SP 800-38D) by libcrypto,
  *		and the nonces for it.
  *
- * A process has one cipher context, made at first use.  It keeps a key's
- * schedule until the next call or the end of the transaction, whichever is
- * first; outside a transaction (in a background worker) until the call
- * returns.  A call that fails has wiped its output and the context.
+ * A process has a few cipher contexts, made at first use.  Each keeps the
+ * schedule of a key until it is taken for another key or the transaction ends,
+ * whichever is first, because setting a key up takes longer than encrypting a
+ * value; outside a transaction (in a background worker) until the call
+ * returns.  A call that fails has wiped its output and all contexts.
  *
  * Nonces are 96 random bits, drawn in blocks, because libcrypto takes longer
  * for 12 bytes than for encrypting a value.  No nonce is handed out twice: the
@@ -36,19 +37,35 @@ typedef struct NoncePool
 
 static NoncePool *pool = NULL;
 
+/* Values and those that wait to be sealed take turns; and labels do. */
+#define CONTEXTS	4
+
+typedef struct KeyedContext
+{
+	EVP_CIPHER_CTX *context;
+	bool		ready;			/* knows the cipher, may hold a key */
+} KeyedContext;
+
 static EVP_CIPHER *cipher = NULL;
-static EVP_CIPHER_CTX *context = NULL;
-static bool context_ready = false;	/* knows the cipher, may hold a key */
+static KeyedContext contexts[CONTEXTS];
+static uint8 (*context_keys)[SECRET_KEY_LEN] = NULL;	/* of those ready */
+static int	next_context = 0;	/* to be taken for another key */
 
 /*
- * Wipes the key schedule.
+ * Wipes the key schedules.
  */
 static void
-reset_context(void)
+reset_contexts(void)
 {
-	if (context_ready)
-		EVP_CIPHER_CTX_reset(context);
-	context_ready = false;
+	for (int i = 0; i < CONTEXTS; i++)
+	{
+		if (contexts[i].ready)
+			EVP_CIPHER_CTX_reset(contexts[i].context);
+		contexts[i].ready = false;
+	}
+	if (context_keys != NULL)
+		secret_wipe(context_keys, CONTEXTS * SECRET_KEY_LEN);
+	next_context = 0;
 }
 
 static bool
@@ -69,27 +86,44 @@ aead_init(void)
 {
 	if (!fetch_cipher())
 		ERR_clear_error();
-	secret_wipe_at_end(reset_context);
+	secret_wipe_at_end(reset_contexts);
 }
 
 /*
- * Sets up the context for a key and nonce.  Returns false if libcrypto failed.
+ * Sets a context up for a key and nonce: one that has the key already, if there
+ * is one.  Returns NULL if libcrypto failed.
  */
-static bool
+static EVP_CIPHER_CTX *
 start(const uint8 *key, const uint8 *nonce, int encrypt)
 {
+	KeyedContext *keyed = NULL;
+	bool		has_key;
 	bool		ok;
 
-	if (context == NULL)
-		context = EVP_CIPHER_CTX_new();
-	if (context == NULL || !fetch_cipher())
-		return false;
+	if (context_keys == NULL)
+		context_keys = secret_private_memory(CONTEXTS * SECRET_KEY_LEN);
+	for (int i = 0; i < CONTEXTS && keyed == NULL; i++)
+	{
+		if (contexts[i].ready && memcmp(context_keys[i], key, SECRET_KEY_LEN) == 0)
+			keyed = &contexts[i];
+	}
+	has_key = keyed != NULL;
+	if (!has_key)
+	{
+		keyed = &contexts[next_context];
+		memcpy(context_keys[next_context], key, SECRET_KEY_LEN);
+		next_context = (next_context + 1) % CONTEXTS;
+	}
+	if (keyed->context == NULL)
+		keyed->context = EVP_CIPHER_CTX_new();
+	if (keyed->context == NULL || !fetch_cipher())
+		return NULL;
 
 	/* The cipher is named once: naming it again would build the context anew. */
-	ok = EVP_CipherInit_ex2(context, context_ready ? NULL : cipher, key, nonce,
-							encrypt, NULL) == 1;
-	context_ready = true;
-	return ok;
+	ok = EVP_CipherInit_ex2(keyed->context, keyed->ready ? NULL : cipher,
+							has_key ? NULL : key, nonce, encrypt, NULL) == 1;
+	keyed->ready = true;
+	return ok ? keyed->context : NULL;
 }
 
 /*
@@ -97,7 +131,7 @@ start(const uint8 *key, const uint8 *nonce, int encrypt)
  * a length of 0, which libcrypto would take for a reset in some versions.
  */
 static bool
-feed(uint8 *out, const void *in, size_t len)
+feed(EVP_CIPHER_CTX *context, uint8 *out, const void *in, size_t len)
 {
 	int			done;
 
@@ -113,7 +147,7 @@ static void
 finish(void)
 {
 	if (!IsTransactionState())
-		reset_context();
+		reset_contexts();
 }
 
 static void
@@ -137,17 +171,19 @@ aead_seal(const uint8 key[SECRET_KEY_LEN], const uint8 nonce[AEAD_NONCE_LEN],
 		  const void *aad, size_t aad_len, const void *more_aad, size_t more_aad_len,
 		  const void *plain, size_t len, uint8 *cipher_text, uint8 tag[AEAD_TAG_LEN])
 {
+	EVP_CIPHER_CTX *context;
 	int			rest;
 
 	check_lengths(aad_len, more_aad_len, len);
-	if (!start(key, nonce, 1) ||
-		!feed(NULL, aad, aad_len) ||
-		!feed(NULL, more_aad, more_aad_len) ||
-		!feed(cipher_text, plain, len) ||
+	context = start(key, nonce, 1);
+	if (context == NULL ||
+		!feed(context, NULL, aad, aad_len) ||
+		!feed(context, NULL, more_aad, more_aad_len) ||
+		!feed(context, cipher_text, plain, len) ||
 		EVP_CipherFinal_ex(context, tag, &rest) != 1 ||
 		EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_LEN, tag) != 1)
 	{
-		reset_context();
+		reset_contexts();
 		secret_wipe(cipher_text, len);
 		secret_wipe(tag, AEAD_TAG_LEN);
 		secret_library_failed("encrypt with AES-256-GCM");
@@ -166,6 +202,7 @@ aead_open(const uint8 key[SECRET_KEY_LEN], const uint8 nonce[AEAD_NONCE_LEN],
 		  const void *aad, size_t aad_len, const void *more_aad, size_t more_aad_len,
 		  const void *cipher_text, size_t len, const uint8 tag[AEAD_TAG_LEN], uint8 *plain)
 {
+	EVP_CIPHER_CTX *context;
 	uint8		wanted[AEAD_TAG_LEN];
 	uint8		unused[AEAD_TAG_LEN];
 	int			rest;
@@ -173,13 +210,14 @@ aead_open(const uint8 key[SECRET_KEY_LEN], const uint8 nonce[AEAD_NONCE_LEN],
 
 	check_lengths(aad_len, more_aad_len, len);
 	memcpy(wanted, tag, AEAD_TAG_LEN);
-	if (!start(key, nonce, 0) ||
-		!feed(NULL, aad, aad_len) ||
-		!feed(NULL, more_aad, more_aad_len) ||
-		!feed(plain, cipher_text, len) ||
+	context = start(key, nonce, 0);
+	if (context == NULL ||
+		!feed(context, NULL, aad, aad_len) ||
+		!feed(context, NULL, more_aad, more_aad_len) ||
+		!feed(context, plain, cipher_text, len) ||
 		EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG_LEN, wanted) != 1)
 	{
-		reset_context();
+		reset_contexts();
 		secret_wipe(plain, len);
 		secret_library_failed("decrypt with AES-256-GCM");
 	}
@@ -189,7 +227,7 @@ aead_open(const uint8 key[SECRET_KEY_LEN], const uint8 nonce[AEAD_NONCE_LEN],
 	if (!authentic)
 	{
 		ERR_clear_error();
-		reset_context();
+		reset_contexts();
 		secret_wipe(plain, len);
 	}
 	finish();

@@ -859,6 +859,47 @@ test_wiping(void)
 	standin_begin();
 }
 
+/*
+ * More keys than are kept at a time: each goes on to open what it sealed, and
+ * nothing else, and none is left behind.
+ */
+static void
+test_keys_taking_turns(void)
+{
+	uint8		key[6][SECRET_KEY_LEN],
+				nonce[6][AEAD_NONCE_LEN],
+				text[6][16],
+				tag[6][AEAD_TAG_LEN],
+				out[16];
+	bool		ok = true;
+
+	for (int round = 0; round < 4; round++)
+	{
+		for (int i = 0; i < lengthof(key); i++)
+		{
+			if (round == 0)
+				secret_random(key[i], SECRET_KEY_LEN);
+			aead_draw_nonce(nonce[i]);
+			aead_seal(key[i], nonce[i], "a", 1, NULL, 0, "0123456789abcdef", 16, text[i], tag[i]);
+			for (int j = 0; j <= i; j++)
+				ok &= aead_open(key[j], nonce[j], "a", 1, NULL, 0, text[j], 16, tag[j], out) &&
+					memcmp(out, "0123456789abcdef", 16) == 0;
+		}
+		for (int i = 0; i < lengthof(key); i++)
+			ok &= !aead_open(key[(i + round + 1) % lengthof(key)], nonce[i], "a", 1, NULL, 0,
+							 text[i], 16, tag[i], out);
+	}
+	check(ok, "keys that take turns do not get mixed up");
+	for (int i = 0; i < lengthof(key); i++)
+		use_key(key[i]);
+	standin_end();
+	ok = true;
+	for (int i = 0; i < lengthof(key); i++)
+		ok &= !arena_has(key[i], 16) && !arena_has(key[i] + 16, 16);
+	check(ok, "and none is there when the transaction has ended");
+	standin_begin();
+}
+
 /* Runs a statement that must raise an error of libcrypto. */
 #define CHECK_FAILS(what, statement) \
 	do { \
@@ -922,6 +963,7 @@ main(void)
 	test_tree();
 	test_gcm_vectors();
 	test_wiping();
+	test_keys_taking_turns();
 	test_gcm_tampering();
 	test_envelope(0, "plain");
 	test_envelope(ENVELOPE_FLAG_PADDED, "padded");
