@@ -26,36 +26,31 @@
 
 static uint8 keys[KEYS][SECRET_KEY_LEN];
 static uint8 nonce[AEAD_NONCE_LEN];
-static uint8 header[ENVELOPE_HEADER_LEN];
+static uint8 aad[ENVELOPE_HEADER_LEN + 32];	/* header, label, base type */
 static uint8 sealed[KEYS][16];
 static uint8 tags[KEYS][AEAD_TAG_LEN];
 static uint8 out[SECRET_KEY_LEN];
 static uint8 children[16][SECRET_KEY_LEN];
 
-/* The additional data of a value: header, and label with base type. */
-static const char context[] = "for billing, care.treatment\0text";
 static const char info[] = "pg_purpose value v1ssssssssssfor billing, care.treatment";
 
 static void
 seal_same(int i)
 {
-	aead_seal(keys[0], nonce, header, sizeof(header), context, sizeof(context),
-			  out, 16, sealed[0], tags[0]);
+	aead_seal(keys[0], nonce, aad, sizeof(aad), out, 16, sealed[0], tags[0]);
 }
 
 static void
 seal_other(int i)
 {
 	i %= KEYS;
-	aead_seal(keys[i], nonce, header, sizeof(header), context, sizeof(context),
-			  out, 16, sealed[i], tags[i]);
+	aead_seal(keys[i], nonce, aad, sizeof(aad), out, 16, sealed[i], tags[i]);
 }
 
 static void
 open_same(int i)
 {
-	if (!aead_open(keys[0], nonce, header, sizeof(header), context, sizeof(context),
-				   sealed[0], 16, tags[0], out))
+	if (!aead_open(keys[0], nonce, aad, sizeof(aad), sealed[0], 16, tags[0], out))
 		abort();
 }
 
@@ -63,8 +58,7 @@ static void
 open_other(int i)
 {
 	i %= KEYS;
-	if (!aead_open(keys[i], nonce, header, sizeof(header), context, sizeof(context),
-				   sealed[i], 16, tags[i], out))
+	if (!aead_open(keys[i], nonce, aad, sizeof(aad), sealed[i], 16, tags[i], out))
 		abort();
 }
 

@@ -151,9 +151,9 @@ finish(void)
 }
 
 static void
-check_lengths(size_t aad_len, size_t more_aad_len, size_t len)
+check_lengths(size_t aad_len, size_t len)
 {
-	if (aad_len > INT_MAX || more_aad_len > INT_MAX || len > INT_MAX)
+	if (aad_len > INT_MAX || len > INT_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("value is too long to be sealed"),
@@ -162,23 +162,22 @@ check_lengths(size_t aad_len, size_t more_aad_len, size_t len)
 
 /*
  * Encrypts plain (len bytes, may be 0) into cipher (as long; may be plain
- * itself) and tag, which also authenticates both pieces of additional data as
- * if they were one.  The nonce comes from aead_draw_nonce().  Raises an error
+ * itself) and tag, which also authenticates the additional data.  The nonce
+ * comes from aead_draw_nonce().  Raises an error
  * if libcrypto fails.
  */
 void
 aead_seal(const uint8 key[SECRET_KEY_LEN], const uint8 nonce[AEAD_NONCE_LEN],
-		  const void *aad, size_t aad_len, const void *more_aad, size_t more_aad_len,
+		  const void *aad, size_t aad_len,
 		  const void *plain, size_t len, uint8 *cipher_text, uint8 tag[AEAD_TAG_LEN])
 {
 	EVP_CIPHER_CTX *context;
 	int			rest;
 
-	check_lengths(aad_len, more_aad_len, len);
+	check_lengths(aad_len, len);
 	context = start(key, nonce, 1);
 	if (context == NULL ||
 		!feed(context, NULL, aad, aad_len) ||
-		!feed(context, NULL, more_aad, more_aad_len) ||
 		!feed(context, cipher_text, plain, len) ||
 		EVP_CipherFinal_ex(context, tag, &rest) != 1 ||
 		EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, AEAD_TAG_LEN, tag) != 1)
@@ -199,7 +198,7 @@ aead_seal(const uint8 key[SECRET_KEY_LEN], const uint8 nonce[AEAD_NONCE_LEN],
  */
 bool
 aead_open(const uint8 key[SECRET_KEY_LEN], const uint8 nonce[AEAD_NONCE_LEN],
-		  const void *aad, size_t aad_len, const void *more_aad, size_t more_aad_len,
+		  const void *aad, size_t aad_len,
 		  const void *cipher_text, size_t len, const uint8 tag[AEAD_TAG_LEN], uint8 *plain)
 {
 	EVP_CIPHER_CTX *context;
@@ -208,12 +207,11 @@ aead_open(const uint8 key[SECRET_KEY_LEN], const uint8 nonce[AEAD_NONCE_LEN],
 	int			rest;
 	bool		authentic;
 
-	check_lengths(aad_len, more_aad_len, len);
+	check_lengths(aad_len, len);
 	memcpy(wanted, tag, AEAD_TAG_LEN);
 	context = start(key, nonce, 0);
 	if (context == NULL ||
 		!feed(context, NULL, aad, aad_len) ||
-		!feed(context, NULL, more_aad, more_aad_len) ||
 		!feed(context, plain, cipher_text, len) ||
 		EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, AEAD_TAG_LEN, wanted) != 1)
 	{

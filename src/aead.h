@@ -16,13 +16,11 @@ extern void aead_draw_nonce(uint8 nonce[AEAD_NONCE_LEN]);
 extern void aead_seal(const uint8 key[SECRET_KEY_LEN],
 					  const uint8 nonce[AEAD_NONCE_LEN],
 					  const void *aad, size_t aad_len,
-					  const void *more_aad, size_t more_aad_len,
 					  const void *plain, size_t len,
 					  uint8 *cipher_text, uint8 tag[AEAD_TAG_LEN]);
 extern bool aead_open(const uint8 key[SECRET_KEY_LEN],
 					  const uint8 nonce[AEAD_NONCE_LEN],
 					  const void *aad, size_t aad_len,
-					  const void *more_aad, size_t more_aad_len,
 					  const void *cipher_text, size_t len,
 					  const uint8 tag[AEAD_TAG_LEN], uint8 *plain);
 

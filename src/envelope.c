@@ -10,30 +10,18 @@
 #include "postgres.h"
 
 #include "envelope.h"
+#include "keybytes.h"
+
+/* Where the fields are, after version, suite and flags. */
+#define AT_ADDRESS		2
+#define AT_LABEL		10
+#define AT_EPOCH		16
+#define AT_TOKEN_NUMBER	ENVELOPE_HEADER_LEN
+#define AT_TOKEN		(AT_TOKEN_NUMBER + 8)
 
 #define PREFIX_LEN	(sizeof(ENVELOPE_TEXT_PREFIX) - 1)
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/*
- * Reads a big-endian number of n bytes and moves on behind it.
- */
-static uint64
-read_number(const uint8 **at, int n)
-{
-	uint64		number = 0;
-
-	for (int i = 0; i < n; i++)
-		number = number << 8 | *(*at)++;
-	return number;
-}
-
-static void
-print_number(uint8 **at, int n, uint64 number)
-{
-	for (int i = n - 1; i >= 0; i--)
-		*(*at)++ = (uint8) (number >> (8 * i));
-}
 
 /*
  * Reads what stands before an envelope's ciphertext.  Returns false for bytes
@@ -43,8 +31,6 @@ print_number(uint8 **at, int n, uint64 number)
 bool
 envelope_parse(const uint8 *bytes, size_t len, EnvelopeHeader *header)
 {
-	const uint8 *at = bytes + 2;
-
 	memset(header, 0, sizeof(EnvelopeHeader));
 	if (len < ENVELOPE_OVERHEAD || bytes[0] != ENVELOPE_VERSION)
 		return false;
@@ -54,15 +40,15 @@ envelope_parse(const uint8 *bytes, size_t len, EnvelopeHeader *header)
 		((header->flags & ENVELOPE_FLAG_PENDING) && (header->flags & ENVELOPE_FLAG_CLAIMED)) ||
 		len < envelope_header_len(header->flags) + ENVELOPE_TAG_LEN)
 		return false;
-	header->address = read_number(&at, 8);
-	header->label_id = read_number(&at, 6);
-	header->epoch = (uint32) read_number(&at, 4);
-	memcpy(header->nonce, at, ENVELOPE_NONCE_LEN);
-	at += ENVELOPE_NONCE_LEN;
+	header->address = keybytes_get64(bytes + AT_ADDRESS);
+	header->label_id = (uint64) keybytes_get32(bytes + AT_LABEL) << 16 |
+		keybytes_get16(bytes + AT_LABEL + 4);
+	header->epoch = keybytes_get32(bytes + AT_EPOCH);
+	memcpy(header->nonce, bytes + ENVELOPE_NONCE_OFFSET, ENVELOPE_NONCE_LEN);
 	if (header->flags & ENVELOPE_FLAG_SEARCHABLE)
 	{
-		header->token_number = read_number(&at, 8);
-		memcpy(header->token, at, ENVELOPE_TOKEN_LEN);
+		header->token_number = keybytes_get64(bytes + AT_TOKEN_NUMBER);
+		memcpy(header->token, bytes + AT_TOKEN, ENVELOPE_TOKEN_LEN);
 	}
 	return true;
 }
@@ -73,17 +59,17 @@ envelope_parse(const uint8 *bytes, size_t len, EnvelopeHeader *header)
 void
 envelope_print_header(const EnvelopeHeader *header, uint8 *out)
 {
-	print_number(&out, 1, ENVELOPE_VERSION);
-	print_number(&out, 1, header->suite << 4 | header->flags);
-	print_number(&out, 8, header->address);
-	print_number(&out, 6, header->label_id);
-	print_number(&out, 4, header->epoch);
-	memcpy(out, header->nonce, ENVELOPE_NONCE_LEN);
-	out += ENVELOPE_NONCE_LEN;
+	out[0] = ENVELOPE_VERSION;
+	out[1] = header->suite << 4 | header->flags;
+	keybytes_put64(out + AT_ADDRESS, header->address);
+	keybytes_put32(out + AT_LABEL, (uint32) (header->label_id >> 16));
+	keybytes_put16(out + AT_LABEL + 4, (uint16) header->label_id);
+	keybytes_put32(out + AT_EPOCH, header->epoch);
+	memcpy(out + ENVELOPE_NONCE_OFFSET, header->nonce, ENVELOPE_NONCE_LEN);
 	if (header->flags & ENVELOPE_FLAG_SEARCHABLE)
 	{
-		print_number(&out, 8, header->token_number);
-		memcpy(out, header->token, ENVELOPE_TOKEN_LEN);
+		keybytes_put64(out + AT_TOKEN_NUMBER, header->token_number);
+		memcpy(out + AT_TOKEN, header->token, ENVELOPE_TOKEN_LEN);
 	}
 }
 

@@ -1,6 +1,7 @@
 /*
  * keybytes.h
- *		Big-endian integers in the keyring's files, at any alignment.
+ *		Big-endian integers in envelopes and in the keyring's files, at any
+ *		alignment.
  */
 #ifndef PURPOSE_KEYBYTES_H
 #define PURPOSE_KEYBYTES_H

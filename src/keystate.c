@@ -24,7 +24,7 @@ keystate_seal(const KeyStateHeader *header, const uint8 root[SECRET_KEY_LEN],
 	keybytes_put32(out + 36, header->lease_ms);
 	keybytes_put32(out + 40, header->prior_lease_ms);
 	aead_draw_nonce(out + NONCE_OFFSET);
-	aead_seal(root, out + NONCE_OFFSET, out, KEYSTATE_HEADER_LEN, NULL, 0,
+	aead_seal(root, out + NONCE_OFFSET, out, KEYSTATE_HEADER_LEN,
 			  plain, len, out + KEYSTATE_HEADER_LEN, out + KEYSTATE_HEADER_LEN + len);
 }
 
@@ -45,7 +45,7 @@ bool
 keystate_open(const uint8 *bytes, size_t len, const uint8 root[SECRET_KEY_LEN], uint8 *plain)
 {
 	Assert(len >= KEYSTATE_OVERHEAD);
-	return aead_open(root, bytes + NONCE_OFFSET, bytes, KEYSTATE_HEADER_LEN, NULL, 0,
+	return aead_open(root, bytes + NONCE_OFFSET, bytes, KEYSTATE_HEADER_LEN,
 					 bytes + KEYSTATE_HEADER_LEN, len - KEYSTATE_OVERHEAD,
 					 bytes + len - KEYSTATE_TAG_LEN, plain);
 }

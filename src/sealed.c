@@ -93,10 +93,14 @@ static CommandId verdicts_command;
 /* The session's purpose needs nobody's consent, and nobody is restricted. */
 static bool nobody_asked = false;
 
-/* Label verdicts are few; the last one is remembered. */
-static uint64 judged_label_id;
-static uint64 judged_label_stamp;
-static bool judged_label_permitted;
+/* Label verdicts, direct-mapped by label. */
+typedef struct JudgedLabel
+{
+	uint64		stamp;			/* session_stamp(); 0: none */
+	uint64		label_id;
+	bool		permitted;
+} JudgedLabel;
+static JudgedLabel judged_labels[16];
 
 static bool latched = false;
 
@@ -232,22 +236,53 @@ sealed_unclaim(const SealedValue *look)
 }
 
 /*
- * Encrypts under a key.  header lacks only its nonce.
+ * What a value is bound to: its header; its label's canonical text and a zero
+ * byte, but of one that waits for its trigger; its base type's name.  Good until
+ * the next call.
+ */
+static const uint8 *
+print_aad(const uint8 *header, size_t header_len, const SealedLabel *label,
+		  const SealedType *type, size_t *len)
+{
+	static uint8 *aad = NULL;
+	static size_t room = 0;
+	size_t		label_len = label != NULL ? strlen(label->text) + 1 : 0;
+	size_t		name_len = strlen(type->name);
+
+	*len = header_len + label_len + name_len;
+	if (*len > room)
+	{
+		aad = aad == NULL ? MemoryContextAlloc(TopMemoryContext, *len) : repalloc(aad, *len);
+		room = *len;
+	}
+	memcpy(aad, header, header_len);
+	if (label != NULL)
+		memcpy(aad + header_len, label->text, label_len);
+	memcpy(aad + header_len + label_len, type->name, name_len);
+	return aad;
+}
+
+/*
+ * Encrypts under a key.  header lacks only its nonce; label is NULL for a value
+ * that waits for its trigger.
  */
 static Datum
-encrypt(const uint8 *key, EnvelopeHeader *header, const char *context, size_t context_len,
-		const char *plain, size_t len)
+encrypt(const uint8 *key, EnvelopeHeader *header, const SealedLabel *label,
+		const SealedType *type, const char *plain, size_t len)
 {
 	size_t		header_len = envelope_header_len(header->flags);
 	size_t		total = VARHDRSZ + header_len + len + ENVELOPE_TAG_LEN;
 	bytea	   *result = palloc(total);
 	uint8	   *bytes = (uint8 *) VARDATA(result);
+	const uint8 *aad;
+	size_t		aad_len;
 
 	SET_VARSIZE(result, total);
 	aead_draw_nonce(header->nonce);
 	envelope_print_header(header, bytes);
-	aead_seal(key, header->nonce, bytes, header_len, context, context_len,
-			  plain, len, bytes + header_len, bytes + header_len + len);
+	aad = print_aad(bytes, header_len, label, type, &aad_len);
+	aead_seal(key, header->nonce, aad, aad_len, plain, len,
+			  bytes + header_len, bytes + header_len + len);
 	return PointerGetDatum(result);
 }
 
@@ -255,28 +290,33 @@ encrypt(const uint8 *key, EnvelopeHeader *header, const char *context, size_t co
  * Decrypts an envelope into memory of the current context.  Returns NULL if the
  * tag is wrong.
  */
-static uint8 *
-decrypt_bytes(const uint8 *key, const SealedValue *value, const char *context,
-			  size_t context_len, size_t *len)
+static bytea *
+decrypt_bytes(const uint8 *key, const SealedValue *value, const SealedLabel *label,
+			  const SealedType *type)
 {
 	size_t		header_len = envelope_header_len(value->header.flags);
-	uint8	   *plain;
-	bool		authentic;
+	size_t		len = value->len - header_len - ENVELOPE_TAG_LEN;
+	bytea	   *result = palloc(VARHDRSZ + len);
+	uint8	   *plain = (uint8 *) VARDATA(result);
+	size_t		aad_len;
+	const uint8 *aad = print_aad(value->bytes, header_len, label, type, &aad_len);
+	bool		authentic = aead_open(key, value->header.nonce, aad, aad_len,
+									  value->bytes + header_len, len,
+									  value->bytes + header_len + len, plain);
 
-	*len = value->len - header_len - ENVELOPE_TAG_LEN;
-	plain = palloc(*len + 1);
-	authentic = aead_open(key, value->header.nonce, value->bytes, header_len, context, context_len,
-						  value->bytes + header_len, *len, value->bytes + header_len + *len, plain);
 	if (authentic && (value->header.flags & ENVELOPE_FLAG_PADDED) != 0)
 	{
-		while (*len > 0 && plain[*len - 1] == 0)
-			(*len)--;
-		authentic = *len > 0 && plain[*len - 1] == 0x80;
-		(*len)--;
+		while (len > 0 && plain[len - 1] == 0)
+			len--;
+		authentic = len > 0 && plain[len - 1] == 0x80;
+		len--;
 	}
 	if (authentic)
-		return plain;
-	pfree(plain);
+	{
+		SET_VARSIZE(result, VARHDRSZ + len);
+		return result;
+	}
+	pfree(result);
 	return NULL;
 }
 
@@ -285,16 +325,16 @@ decrypt_bytes(const uint8 *key, const SealedValue *value, const char *context,
  * false if the tag is wrong.
  */
 static bool
-decrypt(const SealedType *type, const uint8 *key, const SealedValue *value,
-		const char *context, size_t context_len, Datum *base)
+decrypt(const uint8 *key, const SealedValue *value, const SealedLabel *label,
+		const SealedType *type, Datum *base)
 {
-	size_t		len;
-	uint8	   *plain = decrypt_bytes(key, value, context, context_len, &len);
+	bytea	   *plain = decrypt_bytes(key, value, label, type);
 
 	if (plain == NULL)
 		return false;
-	*base = sealedtype_from_bytes(type, (char *) plain, (int) len);
-	pfree(plain);
+	*base = sealedtype_from_bytes(type, plain);
+	if (DatumGetPointer(*base) != (Pointer) plain)
+		pfree(plain);
 	return true;
 }
 
@@ -315,24 +355,8 @@ sealed_pending(const SealedType *type, Datum base)
 				 errhint("Add pg_purpose to shared_preload_libraries, as its last entry, and restart the server.")));
 	sealedlog_plaintext_at_hand();
 	plain = sealedtype_to_bytes(type, base);
-	return encrypt(keyring_pending_key(), &header, type->name, strlen(type->name),
+	return encrypt(keyring_pending_key(), &header, NULL, type,
 				   VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain));
-}
-
-/*
- * What a value is bound to besides its header: its label's canonical text, a
- * zero byte, its base type's name.  Returns the length.
- */
-static size_t
-print_context(const SealedLabel *label, const SealedType *type, char **context)
-{
-	size_t		label_len = strlen(label->text) + 1;
-	size_t		name_len = strlen(type->name);
-
-	*context = palloc(label_len + name_len);
-	memcpy(*context, label->text, label_len);
-	memcpy(*context + label_len, type->name, name_len);
-	return label_len + name_len;
 }
 
 /*
@@ -447,8 +471,6 @@ sealed_seal(const SealedType *type, Datum base, const SealedLabel *label, uint64
 	bytea	   *plain = sealedtype_to_bytes(type, base);
 	size_t		len = VARSIZE_ANY_EXHDR(plain);
 	char	   *payload = VARDATA_ANY(plain);
-	char	   *context;
-	size_t		context_len;
 	const uint8 *key;
 	int			pad = label->label->pad > 0 ? label->label->pad : type->pad;
 
@@ -481,8 +503,26 @@ sealed_seal(const SealedType *type, Datum base, const SealedLabel *label, uint64
 		header.token_number = token_number;
 		sealedtoken_make(type, base, token_number, header.token);
 	}
-	context_len = print_context(label, type, &context);
-	return encrypt(key, &header, context, context_len, payload, len);
+	return encrypt(key, &header, label, type, payload, len);
+}
+
+static bool
+label_permits(const Session *session, const SealedLabel *label)
+{
+	JudgedLabel *judged = &judged_labels[label->id % lengthof(judged_labels)];
+
+	if (judged->stamp != session->stamp || judged->label_id != label->id)
+	{
+		List	   *labels = list_make1(unconstify(Label *, label->label));
+		DecisionRequest request = {.session = session, .sealed = true, .labels = labels};
+		uint64		stamp = session->stamp;
+
+		judged->permitted = decision_make(&request).verdict == DECISION_ALLOW;
+		judged->label_id = label->id;
+		judged->stamp = stamp;
+		list_free(labels);
+	}
+	return judged->permitted;
 }
 
 /*
@@ -491,20 +531,7 @@ sealed_seal(const SealedType *type, Datum base, const SealedLabel *label, uint64
 bool
 sealed_label_permits(const SealedLabel *label)
 {
-	const Session *session = session_current();
-	uint64		stamp = session_stamp();
-
-	if (judged_label_stamp != stamp || judged_label_id != label->id)
-	{
-		List	   *labels = list_make1(unconstify(Label *, label->label));
-		DecisionRequest request = {.session = session, .sealed = true, .labels = labels};
-
-		judged_label_permitted = decision_make(&request).verdict == DECISION_ALLOW;
-		judged_label_id = label->id;
-		judged_label_stamp = stamp;
-		list_free(labels);
-	}
-	return judged_label_permitted;
+	return label_permits(session_current(), label);
 }
 
 /*
@@ -513,17 +540,18 @@ sealed_label_permits(const SealedLabel *label)
  * could forbid.
  */
 static bool
-subject_permits(uint64 number)
+subject_permits(const Session *session, uint64 number)
 {
 	NumberVerdict *entry;
-	TimestampTz now = clock_now();
+	TimestampTz now;
 	SubjectConsent consent = {.state = CONSENT_NONE, .restricted = true, .until = DT_NOEND};
-	DecisionRequest request = {.session = session_current(), .sealed = true, .consent = &consent};
+	DecisionRequest request = {.session = session, .sealed = true, .consent = &consent};
 	SubjectName owner;
 	bool		found;
 
-	if (nobody_asked && verdicts_stamp == session_stamp())
+	if (nobody_asked && verdicts_stamp == session->stamp)
 		return true;
+	now = clock_now();
 	entry = verdicts_lookup(verdicts, number);
 	if (entry != NULL && now < entry->until)
 		return entry->permitted;
@@ -548,15 +576,14 @@ bool
 sealed_open(const SealedType *type, Datum datum, Datum *base)
 {
 	SealedValue value = sealed_look(datum);
+	const Session *session;
 	const SealedLabel *label;
 	const uint8 *key;
-	char	   *context;
-	size_t		context_len;
 
 	if (value.pending)
 	{
 		if (!guc_preloaded ||
-			!decrypt(type, keyring_pending_key(), &value, type->name, strlen(type->name), base))
+			!decrypt(keyring_pending_key(), &value, NULL, type, base))
 			ereport(ERROR,
 					(errcode(ERRCODE_NOT_SEALED),
 					 errmsg("value was never sealed, and is lost"),
@@ -573,24 +600,22 @@ sealed_open(const SealedType *type, Datum datum, Datum *base)
 		return false;
 	if (!latched)
 		latch();
-	if (session_current()->status != PURPOSE_USABLE)
+	session = session_current();
+	if (session->status != PURPOSE_USABLE)
 		return false;
 	rewound_require_not();
 	label = label_of(&value);
 	if (label == NULL)
 		refuse_invalid();
-	if (!sealed_label_permits(label))
-		return false;
-	if (!subject_permits(KEY_ADDRESS_NUMBER(value.header.address)))
+	if (!label_permits(session, label) ||
+		!subject_permits(session, KEY_ADDRESS_NUMBER(value.header.address)))
 		return false;
 	key = key_unless_shredded(&value.header, label);
 	if (key == NULL)
 		return false;
 	sealedlog_plaintext_at_hand();
-	context_len = print_context(label, type, &context);
-	if (!decrypt(type, key, &value, context, context_len, base))
+	if (!decrypt(key, &value, label, type, base))
 		refuse_invalid();
-	pfree(context);
 	return true;
 }
 
@@ -605,8 +630,6 @@ sealed_retoken(const SealedType *type, Datum datum, uint64 token_number)
 	SealedValue value = sealed_look(datum);
 	const SealedLabel *label = sealedlabel_by_id(value.header.label_id);
 	const uint8 *key;
-	char	   *context;
-	size_t		context_len;
 	Datum		base;
 	bytea	   *dead;
 
@@ -615,8 +638,7 @@ sealed_retoken(const SealedType *type, Datum datum, uint64 token_number)
 	key = key_unless_shredded(&value.header, label);
 	if (key != NULL)
 	{
-		context_len = print_context(label, type, &context);
-		if (!decrypt(type, key, &value, context, context_len, &base))
+		if (!decrypt(key, &value, label, type, &base))
 			refuse_invalid();
 		return sealed_seal(type, base, label, KEY_ADDRESS_NUMBER(value.header.address),
 						   token_number);
@@ -641,14 +663,11 @@ sealed_verify(const SealedType *type, Datum datum)
 	SealedValue value = sealed_look(datum);
 	const SealedLabel *label = label_of(&value);
 	const uint8 *key = label != NULL ? key_unless_shredded(&value.header, label) : NULL;
-	char	   *context;
-	size_t		context_len;
 	Datum		base;
 
 	if (key == NULL)
 		return false;
-	context_len = print_context(label, type, &context);
-	return decrypt(type, key, &value, context, context_len, &base);
+	return decrypt(key, &value, label, type, &base);
 }
 
 /*
@@ -689,21 +708,17 @@ sealed_holds(const SealedType *type, Datum datum, Datum base)
 	const SealedLabel *label;
 	const uint8 *key = key_of_anyone(&value, &label);
 	bytea	   *expected = sealedtype_to_bytes(type, base);
-	char	   *context;
-	size_t		context_len;
-	uint8	   *plain;
-	size_t		len;
+	bytea	   *plain;
 	bool		same;
 
 	if (key == NULL)
 		return false;
-	context_len = print_context(label, type, &context);
-	plain = decrypt_bytes(key, &value, context, context_len, &len);
+	plain = decrypt_bytes(key, &value, label, type);
 	if (plain == NULL)
 		refuse_invalid();
-	same = len == VARSIZE_ANY_EXHDR(expected) && memcmp(plain, VARDATA_ANY(expected), len) == 0;
+	same = VARSIZE_ANY_EXHDR(plain) == VARSIZE_ANY_EXHDR(expected) &&
+		memcmp(VARDATA_ANY(plain), VARDATA_ANY(expected), VARSIZE_ANY_EXHDR(plain)) == 0;
 	pfree(plain);
-	pfree(context);
 	return same;
 }
 

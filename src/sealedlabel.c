@@ -203,9 +203,15 @@ sealedlabel_by_typmod(int32 typmod)
 const SealedLabel *
 sealedlabel_by_id(uint64 id)
 {
+	static const SealedLabel *last = NULL;	/* entries stay for ever */
 	int32		typmod = (int32) (id & PG_INT32_MAX);
-	SealedLabel *entry = known != NULL ? hash_search(known, &typmod, HASH_FIND, NULL) : NULL;
+	SealedLabel *entry;
 
+	if (last != NULL && last->id == id)
+		return last;
+	entry = known != NULL ? hash_search(known, &typmod, HASH_FIND, NULL) : NULL;
+	if (entry != NULL && entry->id == id)
+		last = entry;
 	if (entry != NULL)
 		return entry->id == id ? entry : NULL;
 	if (catalog_oids() == NULL)

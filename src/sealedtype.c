@@ -481,16 +481,18 @@ convert_from_text(Conversion *c)
 }
 
 /*
- * Turns bytes back into a base value.
+ * Turns bytes back into a base value, which may be the bytes themselves.
  */
 Datum
-sealedtype_from_bytes(const SealedType *type, const char *bytes, int len)
+sealedtype_from_bytes(const SealedType *type, bytea *plain)
 {
 	StringInfoData buf;
 	Conversion	c = {.type = type, .bytes = &buf};
+	const char *bytes = VARDATA_ANY(plain);
+	int			len = VARSIZE_ANY_EXHDR(plain);
 
 	if (type->plain_varlena)
-		return PointerGetDatum(cstring_to_text_with_len(bytes, len));
+		return PointerGetDatum(plain);
 	initStringInfo(&buf);
 	if (type->binary)
 	{

@@ -32,7 +32,7 @@ extern const SealedType *sealedtype_find(Oid type);
 extern const SealedType *sealedtype_of_argument(FunctionCallInfo fcinfo, int argument);
 extern const SealedType *sealedtype_of_result(FunctionCallInfo fcinfo);
 extern bytea *sealedtype_to_bytes(const SealedType *type, Datum value);
-extern Datum sealedtype_from_bytes(const SealedType *type, const char *bytes, int len);
+extern Datum sealedtype_from_bytes(const SealedType *type, bytea *plain);
 extern bool sealedtype_contained(Oid type);
 
 #endif							/* PURPOSE_SEALEDTYPE_H */

@@ -41,7 +41,7 @@ static uint64 current_role_generation;
 static uint64 role_generation = 1;
 
 /* Grows whenever `current` is computed anew. */
-static uint64 stamp = 1;
+static uint64 last_stamp = 0;
 
 /* How many exempt functions (exempt.c) are running, one inside the other. */
 static int	exempt_depth = 0;
@@ -241,7 +241,7 @@ session_current(void)
 	current.exempt |= exempt_depth > 0;
 	current_lent = lent;
 	current_valid = true;
-	stamp++;
+	current.stamp = ++last_stamp;
 	return &current;
 }
 
@@ -252,6 +252,5 @@ session_current(void)
 uint64
 session_stamp(void)
 {
-	(void) session_current();
-	return stamp;
+	return session_current()->stamp;
 }

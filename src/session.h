@@ -28,6 +28,7 @@ typedef struct Session
 	char		purpose[PURPOSE_NAME_LEN];	/* as declared; "" when not */
 	LegalBasis	basis;			/* the rest is only of a usable purpose */
 	bool		despite_restriction;
+	uint64		stamp;			/* session_stamp() of it; 0 of a made-up one */
 } Session;
 
 extern void session_init(void);

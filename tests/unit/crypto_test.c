@@ -411,13 +411,12 @@ test_gcm_vectors(void)
 		from_hex(vectors[i].key, key);
 		from_hex(vectors[i].nonce, nonce);
 		from_hex(vectors[i].plain, wanted);
-		/* However the additional data is divided; in place. */
-		for (size_t first = 0; first <= aad_len; first++)
+		/* In place; with a key that is set up, and with one that is not. */
+		for (int round = 0; round < 2; round++)
 		{
-			aead_seal(key, nonce, aad, first, aad + first, aad_len - first, text, len, text, tag);
+			aead_seal(key, nonce, aad, aad_len, text, len, text, tag);
 			ok &= same(text, vectors[i].cipher) && same(tag, vectors[i].tag);
-			ok &= aead_open(key, nonce, aad, first, aad + first, aad_len - first,
-							text, len, tag, text);
+			ok &= aead_open(key, nonce, aad, aad_len, text, len, tag, text);
 			ok &= memcmp(text, wanted, len) == 0;
 		}
 		check(ok, "%s", vectors[i].name);
@@ -448,8 +447,8 @@ test_gcm_tampering(void)
 	secret_random(aad, sizeof(aad));
 	secret_random(plain, sizeof(plain));
 	aead_draw_nonce(nonce);
-	aead_seal(key, nonce, aad, 10, aad + 10, 14, plain, sizeof(plain), text, tag);
-	check(aead_open(key, nonce, aad, 10, aad + 10, 14, text, sizeof(text), tag, out) &&
+	aead_seal(key, nonce, aad, sizeof(aad), plain, sizeof(plain), text, tag);
+	check(aead_open(key, nonce, aad, sizeof(aad), text, sizeof(text), tag, out) &&
 		  memcmp(out, plain, sizeof(plain)) == 0, "what was sealed opens");
 
 	for (int p = 0; p < lengthof(parts); p++)
@@ -461,7 +460,7 @@ test_gcm_tampering(void)
 			{
 				parts[p].at[i] ^= 1 << bit;
 				memset(out, 'x', sizeof(out));
-				ok &= !aead_open(key, nonce, aad, 10, aad + 10, 14, text, sizeof(text), tag, out);
+				ok &= !aead_open(key, nonce, aad, sizeof(aad), text, sizeof(text), tag, out);
 				ok &= is_zero(out, sizeof(out));
 				parts[p].at[i] ^= 1 << bit;
 			}
@@ -471,20 +470,20 @@ test_gcm_tampering(void)
 
 	ok = true;
 	for (size_t len = 0; len < sizeof(text); len++)
-		ok &= !aead_open(key, nonce, aad, 10, aad + 10, 14, text, len, tag, out);
+		ok &= !aead_open(key, nonce, aad, sizeof(aad), text, len, tag, out);
 	for (size_t len = 0; len < sizeof(aad); len++)
-		ok &= !aead_open(key, nonce, aad, len, NULL, 0, text, sizeof(text), tag, out);
+		ok &= !aead_open(key, nonce, aad, len, text, sizeof(text), tag, out);
 	check(ok, "nor cut off anywhere");
 
 	ok = true;
 	for (size_t len = 0; len <= sizeof(plain); len++)
 	{
 		aead_draw_nonce(nonce);
-		aead_seal(key, nonce, aad, 3, NULL, 0, plain, len, text, tag);
-		ok &= aead_open(key, nonce, aad, 3, NULL, 0, text, len, tag, out) &&
+		aead_seal(key, nonce, aad, 3, plain, len, text, tag);
+		ok &= aead_open(key, nonce, aad, 3, text, len, tag, out) &&
 			memcmp(out, plain, len) == 0;
 		tag[0] ^= 1;
-		ok &= !aead_open(key, nonce, aad, 3, NULL, 0, text, len, tag, out);
+		ok &= !aead_open(key, nonce, aad, 3, text, len, tag, out);
 	}
 	check(ok, "values of each length from 0 open");
 }
@@ -512,7 +511,7 @@ seal_envelope(const uint8 *key, uint8 flags, const char *plain, size_t len, uint
 	}
 	aead_draw_nonce(header.nonce);
 	envelope_print_header(&header, out);
-	aead_seal(key, header.nonce, out, header_len, "for care", 8, plain, len,
+	aead_seal(key, header.nonce, out, header_len, plain, len,
 			  out + header_len, out + header_len + len);
 	return header_len + len + ENVELOPE_TAG_LEN;
 }
@@ -528,7 +527,7 @@ envelope_opens(const uint8 *key, const uint8 *bytes, size_t len)
 		return false;
 	header_len = envelope_header_len(header.flags);
 	len -= header_len + ENVELOPE_TAG_LEN;
-	return aead_open(key, header.nonce, bytes, header_len, "for care", 8,
+	return aead_open(key, header.nonce, bytes, header_len,
 					 bytes + header_len, len, bytes + header_len + len, plain);
 }
 
@@ -814,11 +813,11 @@ use_key(const uint8 *key)
 				out[SECRET_KEY_LEN];
 
 	aead_draw_nonce(nonce);
-	aead_seal(key, nonce, "a", 1, NULL, 0, "0123456789abcdef", 16, text, tag);
+	aead_seal(key, nonce, "a", 1, "0123456789abcdef", 16, text, tag);
 	kdf_hmac(key, "data", 4, out);
 	kdf_expand(key, "data", 4, out);
 	kdf_tree_child(key, 1, out);
-	if (!aead_open(key, nonce, "a", 1, NULL, 0, text, 16, tag, text))
+	if (!aead_open(key, nonce, "a", 1, text, 16, tag, text))
 		abort();
 }
 
@@ -851,7 +850,7 @@ test_wiping(void)
 	check(!arena_has(key, 16) && !arena_has(key + 16, 16), "it is not when a subtransaction has failed");
 
 	memset(tag, 0, sizeof(tag));
-	if (aead_open(key, tag, NULL, 0, NULL, 0, out, sizeof(out), tag, out))
+	if (aead_open(key, tag, NULL, 0, out, sizeof(out), tag, out))
 		abort();
 	check(!arena_has(key, 16) && !arena_has(key + 16, 16), "nor after a value that does not open");
 	use_key(key);
@@ -880,13 +879,13 @@ test_keys_taking_turns(void)
 			if (round == 0)
 				secret_random(key[i], SECRET_KEY_LEN);
 			aead_draw_nonce(nonce[i]);
-			aead_seal(key[i], nonce[i], "a", 1, NULL, 0, "0123456789abcdef", 16, text[i], tag[i]);
+			aead_seal(key[i], nonce[i], "a", 1, "0123456789abcdef", 16, text[i], tag[i]);
 			for (int j = 0; j <= i; j++)
-				ok &= aead_open(key[j], nonce[j], "a", 1, NULL, 0, text[j], 16, tag[j], out) &&
+				ok &= aead_open(key[j], nonce[j], "a", 1, text[j], 16, tag[j], out) &&
 					memcmp(out, "0123456789abcdef", 16) == 0;
 		}
 		for (int i = 0; i < lengthof(key); i++)
-			ok &= !aead_open(key[(i + round + 1) % lengthof(key)], nonce[i], "a", 1, NULL, 0,
+			ok &= !aead_open(key[(i + round + 1) % lengthof(key)], nonce[i], "a", 1,
 							 text[i], 16, tag[i], out);
 	}
 	check(ok, "keys that take turns do not get mixed up");
@@ -928,9 +927,9 @@ test_library_fails(void)
 				tag[AEAD_TAG_LEN] = {0},
 				out[32];
 
-	CHECK_FAILS("seal", aead_seal(key, nonce, NULL, 0, NULL, 0, "x", 1, out, tag));
+	CHECK_FAILS("seal", aead_seal(key, nonce, NULL, 0, "x", 1, out, tag));
 	check(out[0] == 0, "output wiped");
-	CHECK_FAILS("open", aead_open(key, nonce, NULL, 0, NULL, 0, "x", 1, tag, out));
+	CHECK_FAILS("open", aead_open(key, nonce, NULL, 0, "x", 1, tag, out));
 	check(out[0] == 0, "output wiped");
 	CHECK_FAILS("hash", kdf_hash("x", 1, out));
 	CHECK_FAILS("HMAC", kdf_hmac(key, "x", 1, out));
