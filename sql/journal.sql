@@ -44,6 +44,11 @@ ROLLBACK;
 --
 SELECT purpose.protect('person', subject => 'id');
 SELECT count(*) FROM purpose.keyring_binding;
+-- A table whose subjects are matched stays as it is meanwhile.
+BEGIN;
+SELECT count(*) FROM purpose._match_subjects('tenant', 'tenant', '{}');
+SELECT mode FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'tenant'::regclass AND locktype = 'relation';
+COMMIT;
 BEGIN;
 INSERT INTO person SELECT i, 'n' || i FROM generate_series(1, 4) i;
 SELECT * FROM purpose._journal_verdict();

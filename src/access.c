@@ -254,10 +254,22 @@ owns_declared_relations(const QueryDesc *desc)
 }
 
 /*
+ * Does the query change nothing?  Then no trigger waits for its end either.
+ */
+bool
+access_query_only_reads(const QueryDesc *desc)
+{
+	return desc->operation == CMD_SELECT && !desc->plannedstmt->hasModifyingCTE;
+}
+
+/*
  * Is this a query of PostgreSQL's own, or of this library's, to be freed from
- * judgement?  A foreign key's, one that looks a subject up, or that of a materialised view which an exempt role refreshes over
- * tables of the view's owner (as whom it runs; what it calls is judged as that
- * owner's doing).
+ * judgement?  A foreign key's, one that looks a subject up, or that of a
+ * materialised view which an exempt role refreshes over tables of the view's
+ * owner (as whom it runs; what it calls is judged as that owner's doing).
+ *
+ * Not to be asked of a query that only reads once it has run: what received its
+ * rows, which tells a refresh, may have been freed.
  */
 bool
 access_query_is_internal(const QueryDesc *desc)
@@ -266,7 +278,8 @@ access_query_is_internal(const QueryDesc *desc)
 		return false;
 	if (looking_up)
 		return true;
-	if (desc->dest != NULL && desc->dest->mydest == DestTransientRel)
+	if (access_query_only_reads(desc) && desc->dest != NULL &&
+		desc->dest->mydest == DestTransientRel)
 		return has_bypassrls_privilege(GetOuterUserId()) && owns_declared_relations(desc);
 	return query_is_referential(desc);
 }
@@ -543,7 +556,7 @@ check_held_rows(QueryDesc *desc, uint64 stamp)
 bool
 access_hides_details(const QueryDesc *desc)
 {
-	if (desc->operation == CMD_SELECT && !desc->plannedstmt->hasModifyingCTE)
+	if (access_query_only_reads(desc))
 		return false;
 	return concerns_bound(desc->plannedstmt->rtable);
 }

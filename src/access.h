@@ -13,6 +13,7 @@
 extern bool access_check_starting(List *rtable, List *perminfos, bool raise);
 extern void access_statement_starts(QueryDesc *desc);
 extern void access_statement_resumes(QueryDesc *desc, bool in_portions);
+extern bool access_query_only_reads(const QueryDesc *desc);
 extern bool access_query_is_internal(const QueryDesc *desc);
 extern bool access_is_internal(void);
 extern bool access_set_internal(bool internal);

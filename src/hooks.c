@@ -196,14 +196,21 @@ next_executor_finish(QueryDesc *desc)
 }
 
 /*
- * Data-modifying WITH queries and AFTER triggers run here.
+ * Data-modifying WITH queries and AFTER triggers run here: nothing at all for a
+ * query that only reads.
  */
 static void
 executor_finish(QueryDesc *desc)
 {
-	bool		internal = access_query_is_internal(desc);
+	bool		internal;
 
 	sealed_statement_changes();
+	if (access_query_only_reads(desc))
+	{
+		call_executor_finish(desc);
+		return;
+	}
+	internal = access_query_is_internal(desc);
 	if (internal == access_is_internal())
 	{
 		access_statement_resumes(desc, false);

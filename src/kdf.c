@@ -24,10 +24,10 @@
 #define BLOCKS_PER_KEY	(SECRET_KEY_LEN / BLOCK_LEN)
 
 static EVP_MD *sha256 = NULL;
-static EVP_MAC *hmac = NULL;
+static EVP_MAC * hmac = NULL;
 static EVP_CIPHER *aes = NULL;
 
-static EVP_MAC_CTX *hmac_context = NULL;
+static EVP_MAC_CTX * hmac_context = NULL;
 static EVP_CIPHER_CTX *aes_context = NULL;
 static bool aes_context_ready = false;	/* knows the cipher, may hold a key */
 

@@ -18,6 +18,7 @@
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -218,12 +219,15 @@ purpose_match_subjects(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
 	char	   *table = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	const RelationPolicy *policy = protection_find(relid);
+	const RelationPolicy *policy;
 	Matching	matching = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo};
 	AttrNumber	parent_attnos[INDEX_MAX_KEYS];
 	List	   *relids;
 	ListCell   *lc;
 
+	/* find_all_inheritors() locks the partitions only. */
+	LockRelationOid(relid, AccessShareLock);
+	policy = protection_find(relid);
 	if (policy == NULL || policy->protection == NULL || policy->protection->subject_table != relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PROTECTION),
