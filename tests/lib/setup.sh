@@ -12,7 +12,8 @@
 #   cluster_start DIR [conf line]... -> PGHOST, PGPORT, PGUSER, PGDATABASE
 #   cluster_stop DIR
 #   setup_cleanup                    stops every cluster in SCRATCH, removes it
-#   as_user CMD...                   runs CMD as PURPOSE_USER
+#   as_user CMD...                   runs CMD as PURPOSE_USER, with what
+#                                    SETUP_ENVIRONMENT (NAME=VALUE...) adds
 #
 # Invariants:
 # - The machine is changed by packages and by one system user, by nothing else.
@@ -27,6 +28,7 @@
 # A pipeline whose first part fails has failed.
 set -o pipefail
 
+SETUP_ENVIRONMENT=()
 PURPOSE_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 say() { printf '==> %s\n' "$*"; }
@@ -171,6 +173,7 @@ as_user()
 	for name in CI PGHOST PGPORT PGUSER PGDATABASE PURPOSE_ROOT SCRATCH PG_BINDIR PG_MAJOR; do
 		[ -z "${!name:-}" ] || clean+=("$name=${!name}")
 	done
+	clean+=("${SETUP_ENVIRONMENT[@]}")
 	(
 		cd "$SCRATCH" || exit 1
 		# A server that starts here must not hold the caller's output open.
