@@ -1155,7 +1155,7 @@ BEGIN
 		WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid >= 16384 AND a.atttypid >= 16384
 		AND purpose._contains_sealed(a.atttypid)
 		AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = a.attrelid AND d.deptype = 'e')
-		LIMIT 1;
+		ORDER BY a.attrelid::regclass::text COLLATE "C", a.attnum LIMIT 1;
 	IF found THEN
 		RAISE EXCEPTION 'cannot drop extension pg_purpose while column "%" of relation "%" is sealed', r.attname, r.relation
 			USING ERRCODE = 'PU010', HINT = 'Without the extension nothing opens its values. Unseal it first with purpose.unseal_column().';
