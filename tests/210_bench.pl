@@ -28,7 +28,12 @@ sub run
 
 # --- The report ----------------------------------------------------------------
 
-append_to_file("$out/environment", "PostgreSQL: 15\nmachine: any\n");
+append_to_file("$out/environment", <<'TEXT');
+PostgreSQL: 15
+processor: any, 2 cores
+sizes: 5000000 rows, 1000000 subjects, 3 rounds
+load average at the start: 3.00 0.10 0.10
+TEXT
 append_to_file("$out/samples.csv", <<'CSV');
 row,figure,unit,target,round,value
 P10,low,ms,<= 2,1,3
@@ -48,7 +53,9 @@ is($status, 0, 'bench/report runs') or diag($stderr);
 my $csv = slurp_file("$out/results.csv");
 is($csv, <<'CSV', 'medians, extremes and verdicts, in the order of the rows');
 # PostgreSQL: 15
-# machine: any
+# processor: any, 2 cores
+# sizes: 5000000 rows, 1000000 subjects, 3 rounds
+# load average at the start: 3.00 0.10 0.10
 row,figure,unit,target,median,min,max,rounds,verdict
 P3,scan by int8: pg_purpose / plain,x,<= 1.3,1.40,1.10,1.50,3,missed
 P3,high,x,>= 7,7.00,6.00,8.00,3,met
@@ -58,6 +65,8 @@ CSV
 is($stdout, slurp_file("$out/results.md"), 'what is printed is what is written');
 like($stdout, qr/2 of 3 targets are met/, 'targets are counted');
 like($stdout, qr/^\| P3 \| high \| x \| >= 7 \| 7\.00 \| 6\.00 \| 8\.00 \| met \|$/m, 'a figure that meets its target');
+like($stdout, qr/other work to do/, 'that the machine was busy is said');
+unlike($stdout, qr/smaller/, 'and of the sizes nothing, which are those of the targets');
 like($stdout, qr/\| \*\*missed\*\* \|$/m, 'one that does not');
 
 append_to_file("$out/page.md", "# A page\n\n<!-- bench -->\nold\n<!-- end of bench -->\n\nMore.\n");

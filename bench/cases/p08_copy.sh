@@ -13,8 +13,7 @@ copy_prepare()
 		CREATE TABLE copy_plain (LIKE person_plain);
 		CREATE TABLE copy_sealed (id bigint, value purpose.sealed_text(bench));
 		SELECT purpose.protect('copy_sealed', subject => 'id', of => 'person_sealed');
-		GRANT INSERT ON copy_plain, copy_sealed TO bench_app;
-		GRANT pg_read_server_files TO bench_app" >/dev/null
+		GRANT INSERT ON copy_plain, copy_sealed TO bench_app" >/dev/null
 }
 
 copy_round()

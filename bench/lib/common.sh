@@ -48,7 +48,7 @@ bench_roles()
 	bench_sql postgres "
 		-- What is measured as pg_purpose runs as bench_app, the plain rival as
 		-- bench_plain, which no row-level security binds.
-		CREATE ROLE bench_app LOGIN IN ROLE pg_read_all_stats;
+		CREATE ROLE bench_app LOGIN IN ROLE pg_read_all_stats, pg_read_server_files;
 		CREATE ROLE bench_plain LOGIN BYPASSRLS IN ROLE pg_read_all_stats" >/dev/null
 }
 
