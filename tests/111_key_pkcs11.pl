@@ -154,5 +154,44 @@ done; wait`;
 is(join(' ', sort split ' ', $ended), '0 3 3 3', 'of several that store one version one wins');
 is(token() =~ /root\.20.*root\.20/ ? 'several' : 'one', 'one', 'and one object is there');
 
+# A keyring of a database, a fork of it, and its end.
+sub fingerprints { return $node->safe_psql($_[0], q{SELECT string_agg(coalesce(key_fingerprint(n), 'gone'), ' ' ORDER BY n) FROM generate_series(1, 5) n}); }
+
+sub final
+{
+	my ($dbname, $receipt, $name) = @_;
+
+	return ok($node->poll_query_until($dbname, "SELECT destroyed_at IS NOT NULL FROM purpose.shred_receipt WHERE receipt_id = '$receipt'"), $name);
+}
+
+$node->append_conf('postgresql.conf', q{purpose.key_lease = '3s'});
+$node->reload;
+$node->safe_psql('postgres', 'CREATE DATABASE first');
+$node->safe_psql('first', 'CREATE EXTENSION pg_purpose; ' . slurp_file(dirname(__FILE__) . '/lib/test_keyring.sql')
+	  . '; SELECT purpose.create_keyring(); SELECT draw_number() FROM generate_series(1, 10)');
+my $before = fingerprints('first');
+# The key worker comes and goes.
+foreach (1 .. 20)
+{
+	last if $node->psql('postgres', 'CREATE DATABASE second TEMPLATE first') == 0;
+}
+my $fork = $node->safe_psql('second', 'SELECT purpose.fork_keyring(keep_values => true)');
+is(fingerprints('second'), $before, 'a fork whose keys a program keeps has those of the original');
+my $receipt = $node->safe_psql('first', 'SELECT shred_number(2)');
+final('first', $receipt, 'the original shreds');
+(my $after = $before) =~ s/^(\S+) \S+/$1 gone/;
+is(fingerprints('first'), $after, 'that key is gone');
+is(fingerprints('second'), $before, 'not from the fork');
+allowed($node, { dbname => 'first' }, "SELECT purpose.verify_receipt('$receipt') ->> 'forks'", "[\"$fork\"]", 'which the receipt lists');
+$node->safe_psql('postgres', 'DROP DATABASE second');
+my $status;
+foreach (1 .. 20)
+{
+	last if ($status = (run_as($node, { dbname => 'first' }, "SELECT purpose.end_fork('$fork')"))[0]) == 0;
+}
+is($status, 0, 'the fork is ended');
+unlike(token(), qr/${\($fork =~ tr{-}{}dr)}\.root/, 'nothing of its root is in the token');
+allowed($node, { dbname => 'first' }, "SELECT purpose.verify_receipt('$receipt') ->> 'forks'", '[]', 'nor in the receipt');
+
 $node->stop;
 done_testing();
