@@ -84,5 +84,46 @@ SELECT * FROM numbered;
 SELECT purpose.shred('person', 9) IS NOT NULL AS shredded;
 SELECT t::text FROM line;
 
+-- Rows in the order of their people, so that numbers are read ahead: new ones
+-- between those that are there, after all of them, and all of them again.
+CREATE TABLE crowd (id text PRIMARY KEY);
+CREATE TABLE entry (person text, t purpose.sealed_text(number_bill));
+SELECT purpose.protect('crowd', subject => 'id');
+SELECT purpose.protect('entry', subject => 'person', of => 'crowd');
+CREATE FUNCTION enter(what text, first int, last int, step int DEFAULT 1, kind text DEFAULT 'p') RETURNS void
+LANGUAGE sql AS $$
+	INSERT INTO entry SELECT kind || lpad(i::text, 4, '0'), what FROM generate_series(first, last, step) i
+$$;
+CREATE VIEW crowded AS
+	SELECT count(DISTINCT subject) AS people, count(DISTINCT number) AS numbers
+	FROM purpose.subject_number WHERE subject_table = 'crowd'::regclass;
+SELECT enter('odd', 1, 799, 2), enter('all', 1, 820), enter('downwards', 820, 1, -1);
+INSERT INTO entry SELECT person, 'any order' FROM (SELECT DISTINCT person FROM entry) p ORDER BY md5(person);
+SELECT * FROM crowded;
+-- Whose is what?  As many values as the person has are gone with the person.
+CREATE FUNCTION gone(person text) RETURNS TABLE (theirs bigint, others bigint)
+LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM purpose.shred('crowd', person);
+	RETURN QUERY SELECT count(*) FILTER (WHERE e.person = gone.person), count(*) FILTER (WHERE e.person <> gone.person)
+		FROM entry e WHERE e.t IS NOT NULL AND e.t::text IS NULL;
+END $$;
+BEGIN;
+SELECT p, (gone('p' || p)).* FROM unnest('{0001,0002,0399,0400,0801,0820}'::text[]) p;
+ROLLBACK;
+
+-- What was read ahead does not outlive a rollback, nor a readmission.
+BEGIN;
+SELECT enter('known', 1, 100);
+SAVEPOINT s;
+SELECT enter('undone', 1, 100, kind => 'q');
+ROLLBACK TO s;
+SELECT enter('kept', 1, 100, kind => 'q'), enter('kept', 50, 51, kind => 'q');
+SELECT * FROM crowded;
+SELECT (gone('q0050')).*;
+SELECT purpose.readmit('crowd', 'q0050'), enter('after', 1, 60, kind => 'q');
+SELECT t::text, count(*) FROM entry WHERE person IN ('q0050', 'q0051') GROUP BY 1 ORDER BY 1;
+COMMIT;
+
 DROP SCHEMA regress_purpose_number CASCADE;
 SELECT purpose.drop_purpose('number_bill');

@@ -33,21 +33,45 @@
 #include "subjectnumber.h"
 
 /*
- * The subject whose number was asked for last: rows of one come together.  It
- * holds while no transaction or subtransaction with an xid has ended anywhere,
- * this one has done nothing since, and it goes on; so a number that was rolled
- * back, prepared away or replaced by a readmission is never given out again.
+ * What is known of subjects that follow each other in the order of their keys:
+ * all that have a number, from `low` on, as far as the last of them; with
+ * `open_end` beyond it, too.  So rows of one person that come together, and rows
+ * in the order of their people, need few look-ups.
+ *
+ * It holds while no transaction or subtransaction with an xid has ended anywhere,
+ * this one has done nothing since but to give numbers here, and it goes on; so a
+ * number that was rolled back, prepared away or replaced by a readmission is
+ * never given out again.
  */
-typedef struct LastSubject
+#define WINDOW_SUBJECTS		128
+
+typedef struct Window
 {
+	MemoryContext context;		/* of the keys */
 	uint64		completions;
 	CommandId	command;
 	Oid			table;
-	uint64		number;
-	char		key[64];		/* longer ones are not remembered */
-} LastSubject;
+	char	   *low;
+	bool		open_end;
+	bool		ahead;			/* it was read ahead */
+	int			hits;			/* how often it helped */
+	int			n;
+	char	   *keys[WINDOW_SUBJECTS];	/* in their order */
+	uint64		numbers[WINDOW_SUBJECTS];
+} Window;
 
-static LastSubject *last = NULL;	/* in TopTransactionContext */
+static Window *window = NULL;	/* in TopTransactionContext */
+
+/*
+ * Reading ahead costs as much as a few look-ups.  How many of these to do before
+ * it: at the beginning of a transaction, and after it helped less often than
+ * that.
+ */
+#define PATIENCE_AT_FIRST	16
+#define PATIENCE_IN_VAIN	128
+#define WORTHWHILE_HITS		8
+
+static int	patience;
 
 PG_FUNCTION_INFO_V1(subjectnumber_obtain_sql);
 PG_FUNCTION_INFO_V1(subjectnumber_draw_sql);
@@ -81,7 +105,8 @@ subjectnumber_find(Oid subject_table, const char *key, uint64 *number)
 }
 
 /*
- * Inserts a subject's number.  Returns false if the subject has one by now.
+ * Inserts the number of a subject that was found to have none.  Returns false
+ * if it has one by now.
  */
 static bool
 insert_number(Oid subject_table, const char *key, uint64 number)
@@ -92,6 +117,7 @@ insert_number(Oid subject_table, const char *key, uint64 number)
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TransactionId xid = GetCurrentTransactionId();
 	bool		inserted = false;
+	bool		conflicts = false;
 
 	InitResultRelInfo(target, rel, 0, NULL, 0);
 	ExecOpenIndices(target, true);
@@ -109,11 +135,12 @@ insert_number(Oid subject_table, const char *key, uint64 number)
 	{
 		ItemPointerData conflict;
 		uint32		token;
-		bool		conflicts = false;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!compat_index_constraints_hold(target, slot, estate, &conflict))
+		/* Waits for who is before us; the first time it is unlikely. */
+		if (conflicts && !compat_index_constraints_hold(target, slot, estate, &conflict))
 			break;
+		conflicts = false;
 		token = SpeculativeInsertionLockAcquire(xid);
 		table_tuple_insert_speculative(rel, slot, estate->es_output_cid, 0, NULL, token);
 		(void) compat_insert_index_tuples(target, slot, estate, &conflicts);
@@ -129,71 +156,199 @@ insert_number(Oid subject_table, const char *key, uint64 number)
 	return inserted;
 }
 
+/* ----------
+ * The window
+ * ----------
+ */
+
 static void
-forget_last(void *arg)
+window_gone(void *arg)
 {
-	last = NULL;
+	window = NULL;
 }
 
 /*
- * Remembers a number, found after `completions` was read.
+ * Makes the window one of a table's subjects from `low` on, of which none is
+ * known yet.
  */
 static void
-remember_last(Oid subject_table, const char *key, uint64 number, uint64 completions)
+window_begin(Oid subject_table, const char *low, uint64 completions)
 {
-	if (strlen(key) >= sizeof(last->key))
-		return;
-	if (last == NULL)
+	if (window == NULL)
 	{
 		MemoryContextCallback *callback = MemoryContextAlloc(TopTransactionContext,
 															 sizeof(MemoryContextCallback));
 
-		last = MemoryContextAlloc(TopTransactionContext, sizeof(LastSubject));
-		callback->func = forget_last;
+		callback->func = window_gone;
 		callback->arg = NULL;
+		window = MemoryContextAllocZero(TopTransactionContext, sizeof(Window));
 		MemoryContextRegisterResetCallback(TopTransactionContext, callback);
+		window->context = AllocSetContextCreate(TopTransactionContext, "pg_purpose numbers",
+												ALLOCSET_DEFAULT_SIZES);
+		patience = PATIENCE_AT_FIRST;
 	}
-	last->completions = completions;
-	last->command = GetCurrentCommandId(false);
-	last->table = subject_table;
-	last->number = number;
-	strlcpy(last->key, key, sizeof(last->key));
+	window->n = window->hits = 0;
+	window->open_end = false;
+	MemoryContextReset(window->context);
+	window->low = MemoryContextStrdup(window->context, low);
+	window->table = subject_table;
+	window->completions = completions;
+	window->command = GetCurrentCommandId(false);
 }
-
-static bool
-is_last(Oid subject_table, const char *key, uint64 completions)
-{
-	return last != NULL && last->completions == completions &&
-		last->command == GetCurrentCommandId(false) &&
-		last->table == subject_table && strcmp(last->key, key) == 0;
-}
-
-static uint64 find_or_give(Oid subject_table, const char *key);
 
 /*
- * Returns the number of a subject, giving it one if it has none.  Raises what
- * keyring_draw_number() raises, and 25006 where nothing can be written.
+ * Where in the window is a key, or would it be?  -1 if it is not of the window.
  */
-uint64
-subjectnumber_obtain(Oid subject_table, const char *key)
+static int
+window_find(Oid subject_table, const char *key, uint64 completions, bool *found)
 {
-	uint64		completions = compat_completion_count();
-	uint64		number;
+	int			first = 0;
+	int			end;
 
-	if (is_last(subject_table, key, completions))
-		return last->number;
-	number = find_or_give(subject_table, key);
-	remember_last(subject_table, key, number, completions);
-	return number;
+	*found = false;
+	if (window == NULL || window->completions != completions ||
+		window->command != GetCurrentCommandId(false) ||
+		window->table != subject_table || strcmp(key, window->low) < 0)
+		return -1;
+	end = window->n;
+	while (first < end)
+	{
+		int			middle = (first + end) / 2;
+		int			order = strcmp(window->keys[middle], key);
+
+		if (order == 0)
+		{
+			*found = true;
+			return middle;
+		}
+		if (order < 0)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	return first < window->n || window->open_end ? first : -1;
 }
 
-static uint64
-find_or_give(Oid subject_table, const char *key)
+/*
+ * Has a full window end, or begin, in its middle.
+ */
+static void
+window_halve(bool keep_lower)
+{
+	const int	half = WINDOW_SUBJECTS / 2;
+	int			gone = keep_lower ? half : 0;
+
+	if (!keep_lower)
+	{
+		char	   *low = MemoryContextStrdup(window->context, window->keys[half]);
+
+		pfree(window->low);
+		window->low = low;
+	}
+	else
+		window->open_end = false;
+	for (int i = gone; i < gone + half; i++)
+		pfree(window->keys[i]);
+	window->n = half;
+	if (!keep_lower)
+	{
+		memmove(window->keys, window->keys + half, half * sizeof(char *));
+		memmove(window->numbers, window->numbers + half, half * sizeof(uint64));
+	}
+}
+
+/*
+ * Adds a subject that belongs into the window at a place.  A full one loses the
+ * half that is further away.
+ */
+static void
+window_add(int place, const char *key, uint64 number)
+{
+	char	   *copy = MemoryContextStrdup(window->context, key);
+
+	if (window->n == WINDOW_SUBJECTS)
+	{
+		bool		keep_lower = place < WINDOW_SUBJECTS / 2;
+
+		window_halve(keep_lower);
+		if (!keep_lower)
+			place -= WINDOW_SUBJECTS / 2;
+	}
+	memmove(window->keys + place + 1, window->keys + place,
+			(window->n - place) * sizeof(char *));
+	memmove(window->numbers + place + 1, window->numbers + place,
+			(window->n - place) * sizeof(uint64));
+	window->keys[place] = copy;
+	window->numbers[place] = number;
+	window->n++;
+}
+
+/*
+ * Fills the window with the subjects that come after its lower end.
+ */
+static void
+window_read_ahead(void)
+{
+	const CatalogOids *oids = catalog_oids();
+	Relation	rel = table_open(oids->subject_number, AccessShareLock);
+	Relation	index = index_open(oids->subject_number_pkey, AccessShareLock);
+	SysScanDesc scan;
+	ScanKeyData keys[2];
+	HeapTuple	tuple = NULL;
+
+	ScanKeyInit(&keys[0], Anum_number_subject_table, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(window->table));
+	ScanKeyInit(&keys[1], Anum_number_subject, BTGreaterEqualStrategyNumber, F_TEXT_GE,
+				CStringGetTextDatum(window->low));
+	scan = systable_beginscan_ordered(rel, index, NULL, 2, keys);
+	while (window->n < WINDOW_SUBJECTS &&
+		   HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
+	{
+		TupleDesc	desc = RelationGetDescr(rel);
+		bool		isnull;
+		char	   *key = TextDatumGetCString(heap_getattr(tuple, Anum_number_subject, desc,
+														   &isnull));
+
+		window_add(window->n, key,
+				   (uint64) DatumGetInt64(heap_getattr(tuple, Anum_number_number, desc, &isnull)));
+		pfree(key);
+	}
+	window->open_end = !HeapTupleIsValid(tuple);
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+}
+
+/*
+ * Looks a subject up that is not of the window, and has the window begin with it.
+ */
+static void
+window_look_up(Oid subject_table, const char *key, uint64 completions)
 {
 	uint64		number;
 
-	if (subjectnumber_find(subject_table, key, &number))
-		return number;
+	if (window != NULL && window->ahead && window->hits < WORTHWHILE_HITS)
+		patience = PATIENCE_IN_VAIN;
+	window_begin(subject_table, key, completions);
+	window->ahead = patience == 0;
+	if (window->ahead)
+		window_read_ahead();
+	else
+	{
+		patience--;
+		if (subjectnumber_find(subject_table, key, &number))
+			window_add(0, key, number);
+	}
+}
+
+/*
+ * Gives a number to a subject that has none, as far as is known.
+ */
+static uint64
+give_number(Oid subject_table, const char *key)
+{
+	uint64		number;
+
 	PreventCommandIfReadOnly("sealing a value of a new subject");
 	PreventCommandIfParallelMode("sealing a value of a new subject");
 	number = keyring_draw_number();
@@ -211,6 +366,36 @@ find_or_give(Oid subject_table, const char *key)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not give a subject its key number because of concurrent changes"),
 				 errhint("Run the transaction again.")));
+	return number;
+}
+
+/*
+ * Returns the number of a subject, giving it one if it has none.  Raises what
+ * keyring_draw_number() raises, and 25006 where nothing can be written.
+ */
+uint64
+subjectnumber_obtain(Oid subject_table, const char *key)
+{
+	uint64		completions = compat_completion_count();
+	uint64		number;
+	int			place;
+	bool		found;
+
+	place = window_find(subject_table, key, completions, &found);
+	if (place >= 0)
+		window->hits++;
+	else
+	{
+		window_look_up(subject_table, key, completions);
+		place = window_find(subject_table, key, completions, &found);
+	}
+	if (found)
+		return window->numbers[place];
+
+	number = give_number(subject_table, key);
+	window_add(Max(place, 0), key, number);
+	/* That was a command of this transaction, but the window knows of it. */
+	window->command = GetCurrentCommandId(false);
 	return number;
 }
 
