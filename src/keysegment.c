@@ -545,13 +545,17 @@ keysegment_advance_generation(void)
 }
 
 /*
- * Returns the key of pending values, drawn when the first process asks for it.
+ * Returns the key of pending values, drawn when the first process asks for it;
+ * it stays for as long as this process does.
  */
 const uint8 *
 keysegment_pending_key(void)
 {
+	static bool drawn = false;
 	SecretHeader *header = mapping;
 
+	if (drawn)
+		return header->pending_key;
 	LWLockAcquire(segment->lock, LW_SHARED);
 	if (!header->has_pending_key)
 	{
@@ -564,6 +568,7 @@ keysegment_pending_key(void)
 		}
 	}
 	LWLockRelease(segment->lock);
+	drawn = true;
 	return header->pending_key;
 }
 

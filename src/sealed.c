@@ -105,6 +105,20 @@ static JudgedLabel judged_labels[16];
 static bool latched = false;
 
 /*
+ * What this transaction encrypted last to wait for its trigger, direct-mapped by
+ * nonce, in TopTransactionContext: mostly the trigger asks for it next.
+ */
+#define PENDING_VALUES	32
+#define PENDING_MAX_LEN	1024	/* longer ones are decrypted */
+typedef struct PendingValue
+{
+	bytea	   *value;			/* NULL: none */
+	Oid			type;
+	bytea	   *plain;
+} PendingValue;
+static PendingValue pending_values[PENDING_VALUES];
+
+/*
  * Forgets all value keys.
  */
 static void
@@ -119,6 +133,7 @@ static void
 end_of_transaction(XactEvent event, void *arg)
 {
 	latched = false;
+	memset(pending_values, 0, sizeof(pending_values));
 }
 
 /*
@@ -338,6 +353,65 @@ decrypt(const uint8 *key, const SealedValue *value, const SealedLabel *label,
 	return true;
 }
 
+static PendingValue *
+pending_slot(const uint8 *envelope)
+{
+	return &pending_values[envelope[ENVELOPE_NONCE_OFFSET] % PENDING_VALUES];
+}
+
+static bytea *
+copy_bytes(MemoryContext context, const bytea *bytes)
+{
+	bytea	   *copy = MemoryContextAlloc(context, VARSIZE_ANY(bytes));
+
+	memcpy(copy, bytes, VARSIZE_ANY(bytes));
+	return copy;
+}
+
+/*
+ * Remembers what a value that waits for its trigger was made of.
+ */
+static void
+remember_pending(const SealedType *type, const bytea *value, const bytea *plain)
+{
+	PendingValue *slot = pending_slot((const uint8 *) VARDATA_ANY(value));
+
+	if (VARSIZE_ANY_EXHDR(plain) > PENDING_MAX_LEN)
+		return;
+	if (slot->value != NULL)
+	{
+		pfree(slot->value);
+		slot->value = NULL;
+		pfree(slot->plain);
+	}
+	slot->plain = copy_bytes(TopTransactionContext, plain);
+	slot->value = copy_bytes(TopTransactionContext, value);
+	slot->type = type->oid;
+}
+
+/*
+ * Opens a value that waits for its trigger.  Raises PU014 for one that this run
+ * of the server did not make.
+ */
+static Datum
+open_pending(const SealedType *type, const SealedValue *value)
+{
+	PendingValue *slot = pending_slot(value->bytes);
+	Datum		base;
+
+	if (slot->value != NULL && slot->type == type->oid &&
+		VARSIZE_ANY_EXHDR(slot->value) == value->len &&
+		memcmp(VARDATA_ANY(slot->value), value->bytes, value->len) == 0)
+		return sealedtype_from_bytes(type, copy_bytes(CurrentMemoryContext, slot->plain));
+	if (!guc_preloaded || !decrypt(keyring_pending_key(), value, NULL, type, &base))
+		ereport(ERROR,
+				(errcode(ERRCODE_NOT_SEALED),
+				 errmsg("value was never sealed, and is lost"),
+				 errdetail("It was written where nothing seals values, by an earlier run of the server."),
+				 errhint("Delete the value or write it again.")));
+	return base;
+}
+
 /*
  * Returns a value that waits for its trigger.  It is encrypted, under a key of
  * this server's memory, so that one that goes astray is nobody's plaintext.
@@ -347,6 +421,7 @@ sealed_pending(const SealedType *type, Datum base)
 {
 	EnvelopeHeader header = {.suite = ENVELOPE_SUITE_AES256GCM, .flags = ENVELOPE_FLAG_PENDING};
 	bytea	   *plain;
+	Datum		result;
 
 	if (!guc_preloaded)
 		ereport(ERROR,
@@ -355,8 +430,10 @@ sealed_pending(const SealedType *type, Datum base)
 				 errhint("Add pg_purpose to shared_preload_libraries, as its last entry, and restart the server.")));
 	sealedlog_plaintext_at_hand();
 	plain = sealedtype_to_bytes(type, base);
-	return encrypt(keyring_pending_key(), &header, NULL, type,
-				   VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain));
+	result = encrypt(keyring_pending_key(), &header, NULL, type,
+					 VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain));
+	remember_pending(type, (bytea *) DatumGetPointer(result), plain);
+	return result;
 }
 
 /*
@@ -582,13 +659,7 @@ sealed_open(const SealedType *type, Datum datum, Datum *base)
 
 	if (value.pending)
 	{
-		if (!guc_preloaded ||
-			!decrypt(keyring_pending_key(), &value, NULL, type, base))
-			ereport(ERROR,
-					(errcode(ERRCODE_NOT_SEALED),
-					 errmsg("value was never sealed, and is lost"),
-					 errdetail("It was written where nothing seals values, by an earlier run of the server."),
-					 errhint("Delete the value or write it again.")));
+		*base = open_pending(type, &value);
 		return true;
 	}
 	if (value.claimed)

@@ -156,14 +156,19 @@ input_value(Oid type, char *text)
  * the server log too, so only its SQLSTATE is kept.
  */
 static Datum
-input_base(const SealedType *type, char *text)
+input_base(const SealedType *type, const char *text, size_t len)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	volatile Datum result = (Datum) 0;
 
+	/* No text is a bad one. */
+	if (type->base == TEXTOID)
+		return PointerGetDatum(cstring_to_text_with_len(text, len));
+
 	PG_TRY();
 	{
-		result = input_value(type->base, text);
+		result = InputFunctionCall(unconstify(FmgrInfo *, &type->input), pnstrdup(text, len),
+								   type->input_ioparam, -1);
 	}
 	PG_CATCH();
 	{
@@ -218,16 +223,13 @@ read_text(const SealedType *type, const char *text, size_t len, Datum base, bool
 {
 	uint8	   *envelope;
 	size_t		envelope_len;
-	char	   *rest;
 
 	if (looks_like_envelope(text, len))
 	{
 		if (text[0] == '\\')
-		{
-			rest = pnstrdup(text + 1, len - 1);
-			return sealed_pending(type, is_base ? PointerGetDatum(cstring_to_text(rest)) :
-								  input_base(type, rest));
-		}
+			return sealed_pending(type, is_base ?
+								  PointerGetDatum(cstring_to_text_with_len(text + 1, len - 1)) :
+								  input_base(type, text + 1, len - 1));
 		envelope = envelope_from_text(text, len, &envelope_len);
 		if (envelope == NULL)
 			ereport(ERROR,
@@ -237,7 +239,7 @@ read_text(const SealedType *type, const char *text, size_t len, Datum base, bool
 							 ENVELOPE_TEXT_PREFIX)));
 		return sealed_accept(envelope, envelope_len, !envelopes_accepted());
 	}
-	return sealed_pending(type, is_base ? base : input_base(type, pnstrdup(text, len)));
+	return sealed_pending(type, is_base ? base : input_base(type, text, len));
 }
 
 /*

@@ -72,6 +72,22 @@ sealedlabel_group_number(const char *group)
 	return number == 0 ? 1 : number;
 }
 
+/*
+ * Returns the label with this type modifier if the session has met it.
+ */
+static const SealedLabel *
+find_known(int32 typmod)
+{
+	static const SealedLabel *last = NULL;	/* entries stay for ever */
+
+	if (last != NULL && last->typmod == typmod)
+		return last;
+	if (known == NULL)
+		return NULL;
+	last = hash_search(known, &typmod, HASH_FIND, NULL);
+	return last;
+}
+
 static void
 refuse_collision(const char *text)
 {
@@ -187,7 +203,7 @@ sealedlabel_from_text(const char *text)
 const SealedLabel *
 sealedlabel_by_typmod(int32 typmod)
 {
-	SealedLabel *entry = known != NULL ? hash_search(known, &typmod, HASH_FIND, NULL) : NULL;
+	const SealedLabel *entry = find_known(typmod);
 
 	if (entry != NULL)
 		return entry;
@@ -203,15 +219,8 @@ sealedlabel_by_typmod(int32 typmod)
 const SealedLabel *
 sealedlabel_by_id(uint64 id)
 {
-	static const SealedLabel *last = NULL;	/* entries stay for ever */
-	int32		typmod = (int32) (id & PG_INT32_MAX);
-	SealedLabel *entry;
+	const SealedLabel *entry = find_known((int32) (id & PG_INT32_MAX));
 
-	if (last != NULL && last->id == id)
-		return last;
-	entry = known != NULL ? hash_search(known, &typmod, HASH_FIND, NULL) : NULL;
-	if (entry != NULL && entry->id == id)
-		last = entry;
 	if (entry != NULL)
 		return entry->id == id ? entry : NULL;
 	if (catalog_oids() == NULL)

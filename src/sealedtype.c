@@ -229,8 +229,8 @@ fill(SealedType *type, Oid base, const char *name, int pad, bool binary)
 	bool		varlena;
 	Oid			to;
 	Oid			from;
+	Oid			input;
 
-	type->base = base;
 	type->name = MemoryContextStrdup(types_context, name);
 	type->pad = pad;
 	type->binary = binary;
@@ -250,6 +250,9 @@ fill(SealedType *type, Oid base, const char *name, int pad, bool binary)
 	}
 	fmgr_info_cxt(to, &type->to_bytes, types_context);
 	fmgr_info_cxt(from, &type->from_bytes, types_context);
+	getTypeInputInfo(base, &input, &type->input_ioparam);
+	fmgr_info_cxt(input, &type->input, types_context);
+	type->base = base;			/* only now: an error leaves it unknown */
 }
 
 /*
@@ -259,6 +262,7 @@ fill(SealedType *type, Oid base, const char *name, int pad, bool binary)
 const SealedType *
 sealedtype_find(Oid oid)
 {
+	static const SealedType *last = NULL;	/* in `types` */
 	SealedType *type;
 	Oid			base = InvalidOid;
 	char	   *name = NULL;
@@ -279,14 +283,22 @@ sealedtype_find(Oid oid)
 			types_context = AllocSetContextCreate(TopMemoryContext, "pg_purpose sealed types",
 												  ALLOCSET_SMALL_SIZES);
 		types = NULL;
+		last = NULL;
 		MemoryContextReset(types_context);
 		ctl.hcxt = types_context;
 		types = hash_create("pg_purpose sealed types", 32, &ctl,
 							HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
+	if (last != NULL && last->oid == oid)
+		return last;
 	type = hash_search(types, &oid, HASH_FIND, NULL);
 	if (type != NULL)
-		return OidIsValid(type->base) ? type : NULL;
+	{
+		if (!OidIsValid(type->base))
+			return NULL;
+		last = type;
+		return type;
+	}
 
 	found = read_registry(oid, &base, &name, &pad, &binary, &searchable);
 	if (!found && catalog_oids() == NULL)
@@ -518,9 +530,12 @@ bool
 sealedtype_contained(Oid type)
 {
 	check_stack_depth();
-	type = getBaseType(type);
+	/* What initdb made holds nothing of ours, domains included. */
 	if (type < FirstNormalObjectId && type != RECORDOID)
 		return false;
+	if (sealedtype_find(type) != NULL)
+		return true;
+	type = getBaseType(type);
 	if (sealedtype_find(type) != NULL)
 		return true;
 	if (OidIsValid(get_element_type(type)))

@@ -24,6 +24,8 @@ typedef struct SealedType
 	Oid			ioparam;
 	FmgrInfo	to_bytes;		/* send or output function */
 	FmgrInfo	from_bytes;		/* receive or input function */
+	FmgrInfo	input;			/* of the base type */
+	Oid			input_ioparam;
 } SealedType;
 
 extern void sealedtype_init(void);

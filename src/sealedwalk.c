@@ -28,10 +28,14 @@ sealedwalk(Datum value, Oid type, int32 typmod, SealedVisitor visit, void *conte
 	Oid			base = type;
 
 	check_stack_depth();
-	base = getBaseTypeAndTypmod(type, &typmod);
-	if (!sealedtype_contained(base))
-		return value;
-	sealed = sealedtype_find(base);
+	sealed = sealedtype_find(type);
+	if (sealed == NULL)
+	{
+		base = getBaseTypeAndTypmod(type, &typmod);
+		if (!sealedtype_contained(base))
+			return value;
+		sealed = sealedtype_find(base);
+	}
 	if (sealed != NULL)
 	{
 		SealedType	copy = *sealed;
