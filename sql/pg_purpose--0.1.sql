@@ -177,12 +177,12 @@ CREATE TABLE purpose.shred_receipt (
 	kind text NOT NULL DEFAULT 'subject' CHECK (kind IN ('subject', 'token')),
 	subject_hash bytea,
 	requested_at timestamptz NOT NULL DEFAULT now(),
-	requested_by name NOT NULL,
+	requested_by text COLLATE "C" NOT NULL,
 	unreachable_at timestamptz,
 	punctured_version bigint,
 	destroyed_at timestamptz,
 	evidence text
-);
+) WITH (fillfactor = 45); -- each row is updated at least once, soon
 CREATE INDEX shred_receipt_pending_idx ON purpose.shred_receipt (requested_at) WHERE destroyed_at IS NULL;
 CREATE INDEX shred_receipt_numbers_idx ON purpose.shred_receipt ((numbers[1]));
 COMMENT ON TABLE purpose.shred_receipt IS 'Shreds. Until destroyed_at is set a row is the tombstone that keeps the keys from being used; groups NULL means all of them. numbers begins with the subject''s current one';
@@ -447,9 +447,8 @@ CREATE TRIGGER declarations_gone AFTER TRUNCATE
 ALTER TABLE purpose.purpose_grant ENABLE ALWAYS TRIGGER declarations_gone;
 
 CREATE FUNCTION purpose._acting_role_name() RETURNS name
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$ SELECT rolname FROM pg_catalog.pg_roles WHERE oid = purpose._acting_role() $$;
+LANGUAGE c STABLE
+AS 'MODULE_PATHNAME', 'purpose_acting_role_name';
 COMMENT ON FUNCTION purpose._acting_role_name() IS 'Name of the acting role, for the record';
 
 -- ---------------------------------------------------------------------------
@@ -2878,7 +2877,7 @@ DECLARE
 	current bigint;
 	wanted int[];
 	unknown text;
-	receipt uuid;
+	receipt purpose.shred_receipt;
 BEGIN
 	IF subject_table IS NULL OR subject IS NULL THEN
 		RAISE EXCEPTION 'a subject table and a subject must be given' USING ERRCODE = '22004';
@@ -2902,28 +2901,29 @@ BEGIN
 	-- Again: a readmission may have come between.
 	current := purpose._obtain_number(subject_table, key);
 
-	SELECT r.receipt_id INTO receipt FROM purpose.shred_receipt r
+	SELECT r.* INTO receipt FROM purpose.shred_receipt r
 		WHERE r.numbers[1] = current AND r.kind = 'subject'
 		AND r.keyring = (SELECT b.keyring FROM purpose.keyring_binding b) AND (r.groups IS NULL OR (wanted IS NOT NULL AND r.group_numbers @> wanted))
 		ORDER BY r.requested_at LIMIT 1;
 	IF found THEN
 		RAISE NOTICE 'the subject is shredded already';
-		RETURN receipt;
+		RETURN receipt.receipt_id;
 	END IF;
 	PERFORM purpose._require_not_held(subject_table, key, wanted);
 
 	INSERT INTO purpose.shred_receipt AS r (keyring, numbers, group_numbers, groups, subject_hash, requested_at, requested_by)
-		SELECT (SELECT b.keyring FROM purpose.keyring_binding b), ARRAY[current] || ARRAY(SELECT t.number FROM purpose.retired_number t
-									   WHERE t.subject_table = subject_table AND t.subject = key ORDER BY t.number),
-			   wanted, groups, purpose._subject_hash(purpose._journal_name(subject_table), key, false),
-			   purpose._now(), purpose._acting_role_name()
-		RETURNING r.receipt_id INTO receipt;
+		VALUES ((SELECT b.keyring FROM purpose.keyring_binding b),
+				ARRAY[current] || ARRAY(SELECT t.number FROM purpose.retired_number t
+										WHERE t.subject_table = subject_table AND t.subject = key ORDER BY t.number),
+				wanted, groups, purpose._subject_hash(purpose._journal_name(subject_table), key, false),
+				purpose._now(), purpose._acting_role_name())
+		RETURNING r.* INTO receipt;
 	INSERT INTO purpose.journal_outbox (kind, subject_table, subject, at, detail)
-		SELECT 'shred', subject_table, key, r.requested_at,
-			   jsonb_build_object('receipt_id', r.receipt_id, 'numbers', r.numbers, 'group_numbers', r.group_numbers, 'groups', r.groups)
-		FROM purpose.shred_receipt r WHERE r.receipt_id = receipt;
+		VALUES ('shred', subject_table, key, receipt.requested_at,
+				jsonb_strip_nulls(jsonb_build_object('receipt_id', receipt.receipt_id, 'numbers', receipt.numbers,
+													 'group_numbers', wanted, 'groups', groups)));
 	PERFORM purpose._request_cycle();
-	RETURN receipt;
+	RETURN receipt.receipt_id;
 END $$;
 COMMENT ON FUNCTION purpose._shred(regclass, text, text[]) IS 'purpose.shred() for keys of all types';
 REVOKE ALL ON FUNCTION purpose._shred(regclass, text, text[]) FROM PUBLIC;
@@ -3051,7 +3051,7 @@ CREATE FUNCTION purpose._shred_receipts() RETURNS TABLE (receipt_id uuid, kind t
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT r.receipt_id, r.kind, r.subject_hash, r.groups, r.requested_at, r.requested_by, r.unreachable_at, r.destroyed_at,
+	SELECT r.receipt_id, r.kind, r.subject_hash, r.groups, r.requested_at, r.requested_by::name, r.unreachable_at, r.destroyed_at,
 		   r.evidence, nullif(coalesce(CASE r.kind WHEN 'subject' THEN purpose._residual(r.numbers[1], r.requested_at) END, '{}')
 							  || purpose._not_reached(r.keyring, r.numbers, r.punctured_version), '{}')
 	FROM purpose.shred_receipt r
@@ -3121,14 +3121,19 @@ AS $$
 #variable_conflict use_variable
 DECLARE
 	known text;
-	base text := purpose._qualified(subject_table);
-	candidate text := base;
+	base text;
+	candidate text;
 	n int := 1;
 BEGIN
 	LOOP
 		SELECT t.name INTO known FROM purpose.journal_table t WHERE t.subject_table = subject_table;
-		IF found OR base IS NULL THEN
-			RETURN coalesce(known, '');
+		IF found THEN
+			RETURN known;
+		END IF;
+		base := coalesce(base, purpose._qualified(subject_table));
+		candidate := coalesce(candidate, base);
+		IF base IS NULL THEN
+			RETURN '';
 		END IF;
 		INSERT INTO purpose.journal_table VALUES (subject_table, candidate) ON CONFLICT DO NOTHING;
 		-- The name is taken by a table that was called so before.

@@ -40,6 +40,7 @@
 
 PG_FUNCTION_INFO_V1(purpose_current_purpose);
 PG_FUNCTION_INFO_V1(purpose_acting_role);
+PG_FUNCTION_INFO_V1(purpose_acting_role_name);
 PG_FUNCTION_INFO_V1(purpose_now);
 PG_FUNCTION_INFO_V1(purpose_set_label);
 PG_FUNCTION_INFO_V1(purpose_parse_label);
@@ -397,6 +398,18 @@ Datum
 purpose_acting_role(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_OID(session_acting_role());
+}
+
+/*
+ * purpose._acting_role_name() -> name
+ */
+Datum
+purpose_acting_role_name(PG_FUNCTION_ARGS)
+{
+	Name		name = palloc0(sizeof(NameData));
+
+	namestrcpy(name, GetUserNameFromId(session_acting_role(), false));
+	PG_RETURN_NAME(name);
 }
 
 /*

@@ -354,6 +354,7 @@ look_at_hold(ReturnSetInfo *result, HeapTuple tuple, TupleDesc desc, Oid subject
 Datum
 hold_find(PG_FUNCTION_ARGS)
 {
+	static SPIPlanPtr plan = NULL;
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Oid			subject_table = PG_GETARG_OID(0);
 	char	   *key = text_to_cstring(PG_GETARG_TEXT_PP(1));
@@ -365,11 +366,19 @@ hold_find(PG_FUNCTION_ARGS)
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args("SELECT h.hold_id, h.relation::oid, h.condition FROM purpose.legal_hold h "
-							  "WHERE h.released_at IS NULL AND (h.subject IS NULL OR (h.relation = $1 AND h.subject = $2)) "
-							  "AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = h.relation) "
-							  "ORDER BY h.hold_id",
-							  2, types, values, NULL, true, 0) != SPI_OK_SELECT)
+	if (plan == NULL)
+	{
+		SPIPlanPtr	made = SPI_prepare_cursor("SELECT h.hold_id, h.relation::oid, h.condition FROM purpose.legal_hold h "
+											  "WHERE h.released_at IS NULL AND (h.subject IS NULL OR (h.relation = $1 AND h.subject = $2)) "
+											  "AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = h.relation) "
+											  "ORDER BY h.hold_id",
+											  2, types, CURSOR_OPT_GENERIC_PLAN);
+
+		if (made == NULL || SPI_keepplan(made) != 0)
+			elog(ERROR, "the legal holds cannot be asked for");
+		plan = made;
+	}
+	if (SPI_execute_plan(plan, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the legal holds could not be read");
 	holds = SPI_tuptable;
 	for (uint64 i = 0; i < holds->numvals; i++)
