@@ -19,6 +19,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -120,7 +121,7 @@ insert_number(Oid subject_table, const char *key, uint64 number)
 	bool		conflicts = false;
 
 	InitResultRelInfo(target, rel, 0, NULL, 0);
-	ExecOpenIndices(target, true);
+	ExecOpenIndices(target, false);
 	estate->es_output_cid = GetCurrentCommandId(true);
 
 	ExecClearTuple(slot);
@@ -137,9 +138,19 @@ insert_number(Oid subject_table, const char *key, uint64 number)
 		uint32		token;
 
 		CHECK_FOR_INTERRUPTS();
-		/* Waits for who is before us; the first time it is unlikely. */
-		if (conflicts && !compat_index_constraints_hold(target, slot, estate, &conflict))
-			break;
+		/* Waits for who is before us; the first time there is hardly anybody. */
+		if (conflicts)
+		{
+			for (int i = 0; i < target->ri_NumIndices; i++)
+			{
+				IndexInfo  *info = target->ri_IndexRelationInfo[i];
+
+				if (info->ii_Unique && info->ii_UniqueOps == NULL)
+					BuildSpeculativeIndexInfo(target->ri_IndexRelationDescs[i], info);
+			}
+			if (!compat_index_constraints_hold(target, slot, estate, &conflict))
+				break;
+		}
 		conflicts = false;
 		token = SpeculativeInsertionLockAcquire(xid);
 		table_tuple_insert_speculative(rel, slot, estate->es_output_cid, 0, NULL, token);
@@ -149,10 +160,12 @@ insert_number(Oid subject_table, const char *key, uint64 number)
 		inserted = !conflicts;
 	}
 
+	/* The locks stay, as those of a table that is written to: more will come. */
 	ExecDropSingleTupleTableSlot(slot);
-	ExecCloseIndices(target);
+	for (int i = 0; i < target->ri_NumIndices; i++)
+		index_close(target->ri_IndexRelationDescs[i], NoLock);
 	FreeExecutorState(estate);
-	table_close(rel, RowExclusiveLock);
+	table_close(rel, NoLock);
 	return inserted;
 }
 
