@@ -51,17 +51,20 @@ sub places
 	return sort @places;
 }
 
-# Begins a CALL that will have to wait, and returns its session and process.
+# Begins a CALL that will have to wait for another session, and returns its own
+# session and process.  It may have to wait for others before, autovacuum among
+# them.
 sub begin_call
 {
-	my ($statement) = @_;
+	my ($statement, $blocker) = @_;
+	my $blocking = ask($blocker, 'SELECT pg_backend_pid()');
 	my $session = session($node, { purpose => 'billing' });
 	my $pid = ask($session, 'SELECT pg_backend_pid()');
 
 	$session->{stdin} .= "$statement;\n";
 	$session->{run}->pump_nb;
 	$node->poll_query_until('postgres',
-		"SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid")
+		"SELECT $blocking = ANY (pg_blocking_pids($pid))")
 	  or BAIL_OUT('the statement does not wait for the lock');
 	return ($session, $pid);
 }
@@ -96,7 +99,7 @@ ok(0 + (my @in_wal = places("$data/pg_wal", qr{archive_status})), 'control: and 
 # is giving to one of the subjects.
 my $blocker = session($node, {});
 ask($blocker, q{BEGIN; INSERT INTO purpose.subject_number VALUES ('customers', '9000', 999999999)});
-my ($session, $pid) = begin_call($call);
+my ($session, $pid) = begin_call($call, $blocker);
 allowed($node, {}, q{SELECT relation, "column", direction, phase, pass, rows_done BETWEEN 1000 AND 9000, rows_estimated, last_batch_at > started_at, finished_at IS NULL
 	FROM purpose.seal_progress}, 'customers|email|seal|converting|1|t|20000|t|t', 'progress is seen from outside');
 denied($node, {}, $call, '55006', 'a second session does not join in');
@@ -113,7 +116,7 @@ allowed($node, { purpose => 'billing' }, q{SELECT purpose_sealing_email::text = 
 # Cancelled before the rewrite, which waits for a reader.
 $blocker = session($node, {});
 ask($blocker, 'BEGIN; LOCK TABLE customers IN ACCESS SHARE MODE');
-($session, $pid) = begin_call($call);
+($session, $pid) = begin_call($call, $blocker);
 allowed($node, {}, $progress, 'rewriting|2', 'it went on where it was, and waits for the table');
 $node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
 $node->poll_query_until('postgres', "SELECT state = 'idle' FROM pg_stat_activity WHERE pid = $pid");
@@ -124,7 +127,7 @@ allowed($node, {}, $rows, '20001|0|0', 'cancelled: nothing is lost');
 # Killed before the rewrite.
 $blocker = session($node, {});
 ask($blocker, 'BEGIN; LOCK TABLE customers IN ACCESS SHARE MODE');
-($session, $pid) = begin_call($call);
+($session, $pid) = begin_call($call, $blocker);
 kill_hard($pid, $session, $blocker);
 allowed($node, {}, $progress, 'rewriting|3', 'killed before the rewrite: it has still to be done');
 allowed($node, {}, $rows, '20001|0|0', 'nothing is lost');
@@ -189,7 +192,7 @@ ask($blocker, 'BEGIN');
 my $other = session($node, {});
 ask($other, q{SELECT purpose._migration_start('customers', 'email', true, '', false, false, 0)});
 ask($blocker, 'LOCK TABLE customers IN ACCESS SHARE MODE');
-($session, $pid) = begin_call($back);
+($session, $pid) = begin_call($back, $blocker);
 $node->stop('immediate');
 $_->{run}->kill_kill foreach $session, $blocker, $other;
 $node->start;
