@@ -230,6 +230,38 @@ optional_time(TimestampTz at, bool *isnull)
 }
 
 /*
+ * How does the claim stand?  Returns whether the provider said so; if the setting
+ * does not even name one that could be asked, *why says what is wrong with it.
+ */
+static bool
+ask_claim(KeyringRef *ref, KeyClaim *claim, char **why)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	KeyProvider *volatile provider = NULL;
+
+	PG_TRY();
+	{
+		provider = keyring_open_provider();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		if (error->sqlerrcode != ERRCODE_KEYRING_UNAVAILABLE)
+			PG_RE_THROW();
+		FlushErrorState();
+		*why = error->message;
+	}
+	PG_END_TRY();
+	if (provider == NULL)
+		return false;
+	(void) keyclaim_refresh(provider, ref, false);
+	return keyclaim_read(provider, ref->keyring, claim) == KEYPROVIDER_DONE;
+}
+
+/*
  * _keyring_status() RETURNS record: what this server knows, and how the claim
  * stands.  Asks the provider for nothing but that.
  */
@@ -248,8 +280,8 @@ purpose_keyring_status(PG_FUNCTION_ARGS)
 	uint64		lease_until;
 	size_t		used;
 	size_t		total;
-	KeyProvider *provider;
 	bool		known;
+	char	   *why = NULL;
 	pg_uuid_t  *uuid = palloc(sizeof(pg_uuid_t));
 
 	if (bound == NULL)
@@ -258,9 +290,7 @@ purpose_keyring_status(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 
-	provider = keyring_open_provider();
-	(void) keyclaim_refresh(provider, &ref, false);
-	known = keyclaim_read(provider, ref.keyring, &claim) == KEYPROVIDER_DONE;
+	known = ask_claim(&ref, &claim, &why);
 	keysegment_lock(&ref, LW_SHARED);
 	slot = *ref.slot;
 	lease_until = pg_atomic_read_u64(&ref.slot->lease_until);
@@ -287,8 +317,10 @@ purpose_keyring_status(PG_FUNCTION_ARGS)
 	values[9] = Int64GetDatum((int64) slot.claimed_end);
 	values[10] = optional_time(slot.cycled_at, &nulls[10]);
 	values[11] = optional_time(slot.answered_at, &nulls[11]);
-	values[12] = CStringGetTextDatum(slot.message);
-	nulls[12] = slot.message[0] == '\0';
+	if (why == NULL && slot.message[0] != '\0')
+		why = slot.message;
+	values[12] = why ? CStringGetTextDatum(why) : (Datum) 0;
+	nulls[12] = why == NULL;
 	values[13] = Int32GetDatum(slot.failures);
 	values[14] = Int64GetDatum((int64) used);
 	values[15] = Int64GetDatum((int64) total);

@@ -231,9 +231,12 @@ allowed($node, {}, 'SELECT key_fingerprint(1)', $key, 'when it is back there is'
 $node->safe_psql('postgres', q{ALTER SYSTEM SET purpose.keyring = ''});
 $node->restart;
 denied($node, {}, 'SELECT key_fingerprint(1)', 'PU011', 'where no place is configured there is no key');
+allowed($node, {}, 'SELECT claim, claim_holder, version, last_error FROM purpose.keyring_status',
+	'unknown|||no place for keyrings is configured', 'which the status says');
 $node->safe_psql('postgres', 'ALTER SYSTEM RESET purpose.keyring');
 $node->restart;
 allowed($node, {}, 'SELECT key_fingerprint(1)', $key, 'and where it is, there is');
+allowed($node, {}, 'SELECT claim, claim_holder IS NOT NULL, last_error FROM purpose.keyring_status', 'held|t|', 'and the status is well');
 
 $node->stop;
 done_testing();
