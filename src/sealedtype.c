@@ -256,8 +256,28 @@ fill(SealedType *type, Oid base, const char *name, int pad, bool binary)
 }
 
 /*
+ * Forgets all types.  What was handed out stays until the transaction ends: its
+ * users look up others meanwhile, and whatever they do may change the catalogs.
+ */
+static void
+start_over(void)
+{
+	HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(SealedType)};
+
+	types = NULL;
+	if (types_context != NULL)
+		MemoryContextSetParent(types_context, TopTransactionContext);
+	types_context = NULL;
+	types_context = AllocSetContextCreate(TopMemoryContext, "pg_purpose sealed types",
+										  ALLOCSET_SMALL_SIZES);
+	ctl.hcxt = types_context;
+	types = hash_create("pg_purpose sealed types", 32, &ctl,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/*
  * Returns what is known about a sealed type, or NULL if it is not one.  The
- * result is good until the next call.
+ * result is good until the transaction ends.
  */
 const SealedType *
 sealedtype_find(Oid oid)
@@ -273,21 +293,12 @@ sealedtype_find(Oid oid)
 
 	if (types == NULL || !types_valid || types_generation != catalog_generation)
 	{
-		HASHCTL		ctl = {.keysize = sizeof(Oid), .entrysize = sizeof(SealedType)};
-
 		(void) catalog_oids();
 		types_valid = true;
 		registry_relid = catalog_oids() != NULL ? catalog_oids()->sealed_type_registry : InvalidOid;
 		types_generation = catalog_generation;
-		if (types_context == NULL)
-			types_context = AllocSetContextCreate(TopMemoryContext, "pg_purpose sealed types",
-												  ALLOCSET_SMALL_SIZES);
-		types = NULL;
 		last = NULL;
-		MemoryContextReset(types_context);
-		ctl.hcxt = types_context;
-		types = hash_create("pg_purpose sealed types", 32, &ctl,
-							HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		start_over();
 	}
 	if (last != NULL && last->oid == oid)
 		return last;
