@@ -204,6 +204,10 @@ ALTER TABLE only_labelled ADD CONSTRAINT known CHECK (note <> 'z');
 CREATE TABLE parts (id int NOT NULL, email text) PARTITION BY RANGE (id);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (1) TO (2);
 INSERT INTO parts VALUES (1, 'secret');
+CREATE TABLE pairs (id int, email text, UNIQUE (id, email));
+INSERT INTO pairs VALUES (1, 'secret'), (2, 'secret');
+ALTER TABLE pairs OWNER TO regress_purpose_ddl_owner;
+SELECT purpose.label_column('pairs', 'email', 'for ddl_other');
 ALTER TABLE parts OWNER TO regress_purpose_ddl_owner;
 ALTER TABLE parts_1 OWNER TO regress_purpose_ddl_owner;
 GRANT ALL ON parts, parts_1 TO regress_purpose_ddl_app;
@@ -221,6 +225,7 @@ UPDATE customers SET amount = -1;
 UPDATE customers SET id = NULL;
 UPDATE only_labelled SET note = 'z';
 UPDATE only_labelled SET id = 1 WHERE id = 2;
+UPDATE pairs SET id = 1 WHERE id = 2;						-- the key holds more than was written
 UPDATE parts_1 SET id = 2;
 UPDATE parts SET id = 2;
 -- On what is not declared errors are as they were.

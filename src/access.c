@@ -575,6 +575,7 @@ access_rethrow(MemoryContext context)
 	switch (error->sqlerrcode)
 	{
 		case ERRCODE_NOT_NULL_VIOLATION:
+		case ERRCODE_UNIQUE_VIOLATION:
 		case ERRCODE_CHECK_VIOLATION:
 		case ERRCODE_WITH_CHECK_OPTION_VIOLATION:
 		case ERRCODE_EXCLUSION_VIOLATION:
