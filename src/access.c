@@ -16,11 +16,6 @@
  * ri_triggers.c gives it, by using no columns but those of foreign keys, and by
  * running as the owner of what it reads.  What it calls is judged as usual: the
  * state is kept for each level of the executor.
- *
- * Cursors.  What a cursor still has to give follows the purpose of the moment,
- * if its plan reads row by row.  A plan that holds rows back (a sort, a hash
- * table) holds rows that were chosen for another purpose, and is refused when
- * the purpose, the role or a declaration changed since it began to run.
  */
 #include "postgres.h"
 
@@ -33,11 +28,9 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "nodes/nodeFuncs.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/guc.h"
-#include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -46,6 +39,7 @@
 #include "access.h"
 #include "catalog.h"
 #include "compat.h"
+#include "cursor.h"
 #include "decision.h"
 #include "errcodes.h"
 #include "mark.h"
@@ -61,19 +55,6 @@ static bool looking_up = false;
 
 /* DECLARE ... WITH HOLD is at work. */
 static bool opening_holdable = false;
-
-/*
- * Queries on protected relations that have begun to run, and under which
- * session and declarations.  Forgotten at the end of the transaction.
- */
-typedef struct RunningQuery
-{
-	const QueryDesc *desc;		/* hash key */
-	uint64		stamp;
-	uint64		declarations;
-} RunningQuery;
-
-static HTAB *running = NULL;
 
 /* What was judged last, and under which session and declarations. */
 static const QueryDesc *judged_query = NULL;
@@ -481,74 +462,6 @@ access_statement_starts(QueryDesc *desc)
 }
 
 /*
- * Does the plan give each row as soon as it has read it?
- */
-static bool
-holds_rows_back(PlanState *state, void *context)
-{
-	if (state == NULL)
-		return false;
-	switch (nodeTag(state))
-	{
-		case T_SeqScanState:
-		case T_SampleScanState:
-		case T_IndexScanState:
-		case T_IndexOnlyScanState:
-		case T_BitmapHeapScanState:
-		case T_BitmapIndexScanState:
-		case T_BitmapAndState:
-		case T_BitmapOrState:
-		case T_TidScanState:
-		case T_TidRangeScanState:
-		case T_SubqueryScanState:
-		case T_ValuesScanState:
-		case T_ResultState:
-		case T_ProjectSetState:
-		case T_AppendState:
-		case T_MergeAppendState:
-		case T_NestLoopState:
-		case T_LockRowsState:
-		case T_LimitState:
-		case T_ModifyTableState:
-			return planstate_tree_walker(state, holds_rows_back, context);
-		default:
-			return true;
-	}
-}
-
-/*
- * Refuses to go on with a query that holds rows back which were chosen under
- * another session.
- */
-static void
-check_held_rows(QueryDesc *desc, uint64 stamp)
-{
-	RunningQuery *entry;
-	HASHCTL		ctl = {0};
-	bool		found;
-
-	if (internal || !concerns_bound(desc->plannedstmt->rtable))
-		return;
-	if (running == NULL)
-	{
-		ctl.keysize = sizeof(void *);
-		ctl.entrysize = sizeof(RunningQuery);
-		running = hash_create("pg_purpose running queries", 16, &ctl, HASH_ELEM | HASH_BLOBS);
-	}
-	entry = hash_search(running, &desc, HASH_ENTER, &found);
-	if (desc->already_executed &&
-		(!found || entry->stamp != stamp || entry->declarations != catalog_generation) &&
-		holds_rows_back(desc->planstate, NULL))
-		ereport(ERROR,
-				(errcode(ERRCODE_PURPOSE_DENIED),
-				 errmsg("the purpose, the role or a declaration changed since this cursor began to read"),
-				 errdetail("Its plan holds rows that were chosen for what was declared then."),
-				 errhint("Close it and open it again.")));
-	entry->stamp = stamp;
-	entry->declarations = catalog_generation;
-}
-
-/*
  * Does the statement change a relation whose values an error must not show?
  * PostgreSQL itself keeps "Failing row contains" from those whom row-level
  * security binds, but not from the table's owner.
@@ -598,9 +511,7 @@ access_rethrow(MemoryContext context)
 void
 access_transaction_ends(void)
 {
-	if (running != NULL)
-		hash_destroy(running);
-	running = NULL;
+	cursor_transaction_ends();
 	judged_query = NULL;
 	internal = false;
 	opening_holdable = false;
@@ -621,8 +532,8 @@ access_statement_resumes(QueryDesc *desc, bool in_portions)
 	AcceptInvalidationMessages();
 	visible_statement_starts();
 	stamp = session_stamp();
-	if (in_portions)
-		check_held_rows(desc, stamp);
+	if (in_portions && !internal && concerns_bound(desc->plannedstmt->rtable))
+		cursor_check_held_rows(desc, stamp);
 	if (judged_query == desc && judged_stamp == stamp &&
 		judged_protections == catalog_generation)
 		return;
