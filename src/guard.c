@@ -28,6 +28,7 @@
 #include "parser/parse_func.h"
 #include "parser/parse_relation.h"
 #include "parser/parse_type.h"
+#include "parser/parser.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -73,8 +74,8 @@ guard_refuse(Oid relid, const char *what)
  * functions are not trusted either: some carry values away (set_config,
  * pg_notify, lo_put, query_to_xml).
  */
-static bool
-function_is_trusted(Oid function)
+bool
+guard_function_trusted(Oid function)
 {
 	HeapTuple	tuple;
 	Oid			language;
@@ -110,7 +111,7 @@ type_may_check(Oid type)
 static bool
 untrusted_function(Oid function, void *context)
 {
-	return !function_is_trusted(function);
+	return !guard_function_trusted(function);
 }
 
 /*
@@ -141,6 +142,29 @@ untrusted_walker(Node *node, void *context)
 	if (check_functions_in_node(node, untrusted_function, context))
 		return true;
 	return expression_tree_walker(node, untrusted_walker, context);
+}
+
+/*
+ * Parses a text that must be one expression, and nothing after it.  Returns
+ * NULL if it is something else; raises what the parser raises if it is no SQL.
+ */
+Node *
+guard_parse(const char *text)
+{
+	List	   *parsed = raw_parser(psprintf("SELECT %s", text), RAW_PARSE_DEFAULT);
+	SelectStmt *select = list_length(parsed) == 1 ?
+	(SelectStmt *) linitial_node(RawStmt, parsed)->stmt : NULL;
+	SelectStmt *expected = makeNode(SelectStmt);
+	ResTarget  *target;
+
+	if (select == NULL || !IsA(select, SelectStmt) || list_length(select->targetList) != 1)
+		return NULL;
+	target = linitial_node(ResTarget, select->targetList);
+	expected->targetList = select->targetList;
+	expected->limitOption = select->limitOption;
+	if (!equal(select, expected) || target->name != NULL || target->indirection != NIL)
+		return NULL;
+	return target->val;
 }
 
 /*
@@ -277,7 +301,7 @@ bool
 guard_trigger_trusted(Oid function)
 {
 	return function < FirstNormalObjectId ?
-		function == F_SUPPRESS_REDUNDANT_UPDATES_TRIGGER : function_is_trusted(function);
+		function == F_SUPPRESS_REDUNDANT_UPDATES_TRIGGER : guard_function_trusted(function);
 }
 
 /*

@@ -12,6 +12,8 @@
 extern bool guard_is_officer(void);
 extern Oid	guard_find(RangeVar *name);
 extern void guard_refuse(Oid relid, const char *what);
+extern bool guard_function_trusted(Oid function);
+extern Node *guard_parse(const char *text);
 extern Node *guard_analyse(Oid relid, Node *raw, ParseExprKind kind, bool *trusted);
 extern void guard_expression(Oid relid, Node *raw, ParseExprKind kind, const char *what);
 extern void guard_type(Oid relid, TypeName *name, const char *what);

@@ -22,7 +22,6 @@
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "parser/parser.h"
 #include "parser/parse_coerce.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -61,28 +60,6 @@ refuse_condition(const char *detail)
 			 errhint("Give a condition over the columns of one row, such as 'customer_id = 42'.")));
 }
 
-/*
- * Reads one expression, and nothing after it.
- */
-static Node *
-parse_condition(const char *text)
-{
-	List	   *parsed = raw_parser(psprintf("SELECT %s", text), RAW_PARSE_DEFAULT);
-	SelectStmt *select = list_length(parsed) == 1 ?
-	(SelectStmt *) linitial_node(RawStmt, parsed)->stmt : NULL;
-	SelectStmt *expected = makeNode(SelectStmt);
-	ResTarget  *target;
-
-	if (select == NULL || !IsA(select, SelectStmt) || list_length(select->targetList) != 1)
-		refuse_condition("It must be one expression.");
-	target = linitial_node(ResTarget, select->targetList);
-	expected->targetList = select->targetList;
-	expected->limitOption = select->limitOption;
-	if (!equal(select, expected) || target->name != NULL || target->indirection != NIL)
-		refuse_condition("It must be one expression.");
-	return target->val;
-}
-
 static bool
 sealed_walker(Node *node, void *context)
 {
@@ -106,12 +83,14 @@ Datum
 hold_condition(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
-	Node	   *raw = parse_condition(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	Node	   *raw = guard_parse(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	Node	   *condition;
 	bool		trusted;
 	int			level;
 	char	   *text;
 
+	if (raw == NULL)
+		refuse_condition("It must be one expression.");
 	condition = guard_analyse(relid, raw, EXPR_KIND_WHERE, &trusted);
 	condition = coerce_to_boolean(NULL, condition, "WHERE");
 	if (!trusted)
