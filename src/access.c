@@ -168,16 +168,6 @@ foreign_key_columns(Oid relid)
 }
 
 /*
- * Does the query use this labelled column?  A whole-row reference uses all.
- */
-static bool
-uses_column(const Bitmapset *used, AttrNumber attno)
-{
-	return bms_is_member(attno - FirstLowInvalidHeapAttributeNumber, used) ||
-		bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used);
-}
-
-/*
  * Is this a foreign key's own query?  It has the form, asks for nothing but
  * columns of foreign keys, changes no others, returns nothing, and runs as the
  * owner of what it reads (as ri_PerformCheck() sees to; what a trigger inside a
@@ -295,13 +285,13 @@ check_relation(RangeTblEntry *rte, const RelationUse *use, const RelationPolicy 
 	bool		sees_rows = (use->required & (ACL_SELECT | ACL_UPDATE | ACL_DELETE)) != 0;
 	bool		protected = policy->protection != NULL || policy->problem != NULL;
 	bool		is_table = rte->relkind != RELKIND_VIEW;
-	Bitmapset  *used;
 	bool		marked;
 	Mark		mark;
 	ListCell   *lc;
 
 	marked = mark_get(rte, &mark);
-	used = marked ? mark.used : use->selected;
+	if (!marked)
+		mark.used = use->selected;
 
 	/* Rows of a protected table, and any writing, need a usable purpose. */
 	request.protection_broken = policy->problem != NULL;
@@ -327,7 +317,7 @@ check_relation(RangeTblEntry *rte, const RelationUse *use, const RelationPolicy 
 	{
 		const LabelledColumn *column = lfirst(lc);
 
-		if (!uses_column(used, column->attno))
+		if (!mark_has(mark.used, column->attno))
 			continue;
 		request.labels = column->labels;
 		request.label_broken = column->broken;

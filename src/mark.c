@@ -23,44 +23,74 @@
 
 #define MARK_PREFIX "\001pg_purpose:"
 
+static void
+print_columns(StringInfo buf, const Bitmapset *columns)
+{
+	int			bit = -1;
+
+	while ((bit = bms_next_member(columns, bit)) >= 0)
+		appendStringInfo(buf, "%d ", bit);
+	appendStringInfoChar(buf, ';');
+}
+
 /*
- * Marks an entry with the columns that its query uses.
+ * Reads what print_columns() wrote, and leaves *text after it.  Returns false
+ * if it is something else.
+ */
+static bool
+read_columns(const char **text, Bitmapset **columns)
+{
+	const char *p = *text;
+
+	while (*p != ';')
+	{
+		char	   *end;
+		long		bit = strtol(p, &end, 10);
+
+		if (end == p || *end != ' ')
+			return false;
+		*columns = bms_add_member(*columns, (int) bit);
+		p = end + 1;
+	}
+	*text = p + 1;
+	return true;
+}
+
+/*
+ * Marks an entry.
  */
 void
-mark_set(RangeTblEntry *rte, const Bitmapset *used)
+mark_set(RangeTblEntry *rte, const Mark *mark)
 {
 	StringInfoData buf;
-	int			bit = -1;
 
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, MARK_PREFIX);
-	while ((bit = bms_next_member(used, bit)) >= 0)
-		appendStringInfo(&buf, "%d ", bit);
+	print_columns(&buf, mark->used);
 	rte->ctename = buf.data;
 }
 
 /*
- * Returns false if the entry carries no mark.
+ * Returns false if the entry carries no mark.  The mark's text is the entry's.
  */
 bool
 mark_get(const RangeTblEntry *rte, Mark *mark)
 {
 	const char *p;
 
-	mark->used = NULL;
+	memset(mark, 0, sizeof(*mark));
 	if (rte->ctename == NULL ||
 		strncmp(rte->ctename, MARK_PREFIX, strlen(MARK_PREFIX)) != 0)
 		return false;
 	p = rte->ctename + strlen(MARK_PREFIX);
-	while (*p)
-	{
-		char	   *end;
-		long		bit = strtol(p, &end, 10);
+	return read_columns(&p, &mark->used);
+}
 
-		if (end == p)
-			return false;
-		mark->used = bms_add_member(mark->used, (int) bit);
-		p = end + (*end == ' ');
-	}
-	return true;
+/*
+ * Does a set of columns hold this one?  A whole-row reference uses all.
+ */
+bool
+mark_has(const Bitmapset *columns, AttrNumber attno)
+{
+	return bms_is_member(MARK_BIT(attno), columns) || bms_is_member(MARK_BIT(0), columns);
 }

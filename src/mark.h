@@ -6,15 +6,19 @@
 #ifndef PURPOSE_MARK_H
 #define PURPOSE_MARK_H
 
+#include "access/sysattr.h"
 #include "nodes/parsenodes.h"
+
+/* Columns are members of sets by this, as in selectedCols. */
+#define MARK_BIT(attno)	((attno) - FirstLowInvalidHeapAttributeNumber)
 
 typedef struct Mark
 {
-	Bitmapset  *used;			/* columns really used, attno -
-								 * FirstLowInvalid... */
+	Bitmapset  *used;			/* columns really used */
 } Mark;
 
-extern void mark_set(RangeTblEntry *rte, const Bitmapset *used);
+extern void mark_set(RangeTblEntry *rte, const Mark *mark);
 extern bool mark_get(const RangeTblEntry *rte, Mark *mark);
+extern bool mark_has(const Bitmapset *columns, AttrNumber attno);
 
 #endif							/* PURPOSE_MARK_H */

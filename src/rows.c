@@ -49,6 +49,9 @@
 #include "protection.h"
 #include "rows.h"
 
+/* Of a relation whose columns nobody judges. */
+static const Mark nothing;
+
 /*
  * A copy of what one relation's rule is made from: building it opens
  * relations, during which a policy's memory may go.
@@ -151,7 +154,7 @@ make_parent_lookup(const RuleSource *source, int depth, Index varno, Oid at)
 	nsitem = addRangeTableEntryForRelation(pstate, parent, AccessShareLock, NULL, true, true);
 	rte = nsitem->p_rte;
 	compat_free_permissions(query, pstate, nsitem);
-	mark_set(rte, NULL);
+	mark_set(rte, &nothing);
 	table_close(parent, NoLock);
 
 	for (int i = 0; i < hop->nkeys; i++)
@@ -295,79 +298,102 @@ static void
 mark_view(ColumnUse *use, RangeTblEntry *rte)
 {
 	RangeTblEntry *entry = compat_view_entry(rte);
+	Mark		mark = {.used = columns_used(use, rte)};
 
 	if (entry != NULL && protection_find(entry->relid) != NULL)
-		mark_set(entry, columns_used(use, rte));
+		mark_set(entry, &mark);
 }
 
-static void
-apply_to_entry(Query *query, Index varno, ColumnUse *use)
+/*
+ * Marks one relation of a query.  Returns what its rule is made from, NULL if it
+ * needs none.
+ */
+static RuleSource *
+mark_entry(ColumnUse *use, RangeTblEntry *rte)
 {
-	RangeTblEntry *rte = rt_fetch(varno, query->rtable);
 	const RelationPolicy *policy;
-	RuleSource	source = {0};
-	bool		has_rule = false;
+	RuleSource *source = NULL;
+	ListCell   *lc;
 	Mark		mark;
 
 	if (rte->rtekind == RTE_SUBQUERY)
 		mark_view(use, rte);
 	if (rte->rtekind != RTE_RELATION || mark_get(rte, &mark))
-		return;
+		return NULL;
 	if (is_statistics(rte->relid))
 	{
-		inject(query, varno, rte, make_statistics_rule(varno, rte->relid), false);
-		mark_set(rte, NULL);
-		return;
+		mark_set(rte, &nothing);
+		source = palloc0(sizeof(RuleSource));
+		source->relid = rte->relid;
+		return source;
 	}
-	policy = protection_find(rte->relid);
-	if (policy == NULL)
-		return;
 
 	/*
 	 * EXCLUDED is a range table entry of the target's relation, of relkind
 	 * "composite type": values that the query brings itself.  Views have
 	 * labels but no rows of their own.
 	 */
-	if (rte->relkind == RELKIND_COMPOSITE_TYPE || rte->relkind == RELKIND_VIEW)
-		return;
+	policy = protection_find(rte->relid);
+	if (policy == NULL ||
+		rte->relkind == RELKIND_COMPOSITE_TYPE || rte->relkind == RELKIND_VIEW)
+		return NULL;
 	if (policy->protection != NULL)
 	{
-		ListCell   *lc;
-
-		has_rule = true;
-		source.relid = rte->relid;
-		source.nkeys = policy->protection->nkeys;
-		memcpy(source.keys, policy->protection->keys, sizeof(source.keys));
+		source = palloc0(sizeof(RuleSource));
+		source->relid = rte->relid;
+		source->nkeys = policy->protection->nkeys;
+		memcpy(source->keys, policy->protection->keys, sizeof(source->keys));
 		foreach(lc, policy->protection->hops)
 		{
 			SubjectHop *hop = palloc(sizeof(SubjectHop));
 
 			memcpy(hop, lfirst(lc), sizeof(SubjectHop));
-			source.hops = lappend(source.hops, hop);
+			source->hops = lappend(source->hops, hop);
 		}
 	}
-	mark_set(rte, columns_used(use, rte));
-	if (has_rule)
-		inject(query, varno, rte, make_rule(&source, 0, varno, source.relid),
-			   source.hops != NIL);
+	mark.used = columns_used(use, rte);
+	mark_set(rte, &mark);
+	return source;
+}
+
+/*
+ * Puts the row rule in for a relation that was marked.
+ */
+static void
+guard_entry(Query *query, Index varno, const RuleSource *source)
+{
+	RangeTblEntry *rte = rt_fetch(varno, query->rtable);
+
+	if (is_statistics(source->relid))
+		inject(query, varno, rte, make_statistics_rule(varno, source->relid), false);
+	else
+		inject(query, varno, rte, make_rule(source, 0, varno, source->relid),
+			   source->hops != NIL);
 }
 
 static bool
-apply_walker(Node *node, void *context)
+apply_walker(Node *node, void *use)
 {
 	if (node == NULL)
 		return false;
 	if (IsA(node, Query))
 	{
 		Query	   *query = (Query *) node;
+		List	   *sources = NIL;
+		ListCell   *lc;
 
 		/* Inner queries first: the rules themselves need no visit. */
-		query_tree_walker(query, apply_walker, context, 0);
-		for (Index varno = 1; varno <= list_length(query->rtable); varno++)
-			apply_to_entry(query, varno, context);
+		query_tree_walker(query, apply_walker, use, 0);
+		foreach(lc, query->rtable)
+			sources = lappend(sources, mark_entry(use, lfirst_node(RangeTblEntry, lc)));
+		foreach(lc, sources)
+		{
+			if (lfirst(lc) != NULL)
+				guard_entry(query, foreach_current_index(lc) + 1, lfirst(lc));
+		}
 		return false;
 	}
-	return expression_tree_walker(node, apply_walker, context);
+	return expression_tree_walker(node, apply_walker, use);
 }
 
 /*
@@ -407,8 +433,7 @@ labelled_walker(Node *node, void *context)
 		{
 			LabelledColumn *column = lfirst(lc);
 
-			if (bms_is_member(column->attno - FirstLowInvalidHeapAttributeNumber, used) ||
-				bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used))
+			if (mark_has(used, column->attno))
 				result->names = lappend(result->names,
 										psprintf("\"%s.%s\"", get_rel_name(rte->relid),
 												 get_attname(rte->relid, column->attno, false)));
