@@ -110,7 +110,7 @@ SELECT r.*, w.reason AS want_reason,
 	   r.answer NOT IN ('yes', 'exempt') AND r.mode = 'observe' AS want_observed,
 	   d.verdict, d.reason, d.observed
 FROM ruled r LEFT JOIN words w USING (answer),
-	 purpose._decide(r.role, r.purpose, r.justification, r.label, r.state, r.restricted, r.mode) d;
+	 purpose._decide(r.role, r.purpose, r.justification, CASE WHEN r.label IS NOT NULL THEN ARRAY[r.label] END, r.state, r.restricted, r.mode) d;
 
 SELECT count(*) AS cells, count(*) FILTER (WHERE verdict = 'allow' AND NOT observed) AS allow,
 	   count(*) FILTER (WHERE verdict = 'allow' AND observed) AS observed,
@@ -161,6 +161,26 @@ GROUP BY who, status ORDER BY who, status;
 \set VERBOSITY sqlstate
 SELECT purpose._decide(0, 'd_contract', '', NULL, 'maybe', false, 'enforce');
 SELECT purpose._decide(NULL, 'd_contract', '', NULL, NULL, false, 'enforce') IS NULL AS "no role, no decision";
+
+--
+-- Several labels of one column, in every order: what refuses comes first; then
+-- what redacts, with the stand-in that all that redact agree on, else NULL.
+--
+CREATE TEMP TABLE kind (kind text, label text);
+INSERT INTO kind VALUES ('permits', 'for d_contract'), ('error', 'for d_unrelated'), ('void', 'for d_unrelated else null'),
+	('x', 'for d_unrelated else ''x'''), ('y', 'for d_unrelated else ''y'''), ('prohibits', 'for d_contract never d_contract else ''x'''), ('broken', 'for');
+SELECT count(*) AS combinations, count(*) FILTER (WHERE d.verdict = 'allow') AS allow, count(*) FILTER (WHERE d.verdict = 'redact') AS redact,
+	   count(*) FILTER (WHERE d.verdict = 'deny') AS deny, count(*) FILTER (WHERE d.stand_in IS NOT NULL) AS stand_ins,
+	   count(*) FILTER (WHERE d.verdict IS DISTINCT FROM CASE WHEN kinds && '{error,broken}' THEN 'deny'
+														 WHEN kinds && '{void,x,y,prohibits}' THEN 'redact' ELSE 'allow' END) AS wrong_verdict,
+	   count(*) FILTER (WHERE d.stand_in IS DISTINCT FROM CASE WHEN kinds && '{error,broken,void}' THEN NULL
+														  WHEN kinds && '{x,prohibits}' AND NOT kinds && '{y}' THEN 'x'
+														  WHEN kinds && '{y}' AND NOT kinds && '{x,prohibits}' THEN 'y' END) AS wrong_stand_in
+FROM kind a, kind b, kind c,
+	 LATERAL (SELECT ARRAY[a.kind, b.kind, c.kind] AS kinds) k,
+	 purpose._decide(0, 'd_contract', '', ARRAY[a.label, b.label, c.label], NULL, false, 'enforce') d;
+SELECT d.verdict, d.reason, d.observed, d.label FROM purpose._decide(0, 'd_contract', '',
+	ARRAY['for d_contract', 'for d_unrelated else null', 'for d_unrelated'], NULL, false, 'observe') d;
 \set VERBOSITY default
 
 \o /dev/null

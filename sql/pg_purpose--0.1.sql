@@ -418,13 +418,13 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'purpose_name_is_valid';
 COMMENT ON FUNCTION purpose._valid_name(text) IS 'Has the text the form of a purpose?';
 
-CREATE FUNCTION purpose._decide(role oid, purpose text, justification text, label text,
+CREATE FUNCTION purpose._decide(role oid, purpose text, justification text, labels text[],
 	consent text, restricted boolean, mode text,
-	OUT verdict text, OUT reason text, OUT observed boolean)
+	OUT verdict text, OUT reason text, OUT observed boolean, OUT label text, OUT stand_in text)
 LANGUAGE c STABLE CALLED ON NULL INPUT
 AS 'MODULE_PATHNAME', 'purpose_decide';
-COMMENT ON FUNCTION purpose._decide(oid, text, text, text, text, boolean, text) IS 'The decision on given facts; role 0 stands for any bound role that holds the purpose';
-REVOKE ALL ON FUNCTION purpose._decide(oid, text, text, text, text, boolean, text) FROM PUBLIC;
+COMMENT ON FUNCTION purpose._decide(oid, text, text, text[], text, boolean, text) IS 'The decision on given facts, which label refuses, and what stands in for a redacted value (NULL: null); role 0 stands for any bound role that holds the purpose';
+REVOKE ALL ON FUNCTION purpose._decide(oid, text, text, text[], text, boolean, text) FROM PUBLIC;
 
 CREATE FUNCTION purpose._declarations_changed() RETURNS trigger
 LANGUAGE c
@@ -3483,7 +3483,7 @@ DECLARE
 	wanted text := coalesce(purpose, purpose.current_purpose());
 	consent text;
 	restricted boolean := false;
-	l record;
+	labels text[];
 	d record;
 BEGIN
 	IF "column" IS NOT NULL THEN
@@ -3497,22 +3497,18 @@ BEGIN
 			WHERE s.subject_table = state.subject_table AND s.purpose = ''
 			AND s.subject = purpose._subject_key(state.subject_table::regclass, explain_access.subject));
 	END IF;
-	FOR l IN SELECT c.label FROM purpose._column_labels(relation) c
-			 JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = c.attnum
-			 WHERE a.attname = "column"
-	LOOP
-		d := purpose._decide(acting, wanted, NULL, coalesce(l.label, ''), consent, restricted, state.mode);
-		IF d.verdict <> 'allow' OR d.observed THEN
-			verdict := d.verdict; reason := d.reason; label := l.label;
-			RETURN;
-		END IF;
-	END LOOP;
-	IF state.mode IS NULL OR (NOT state.protected AND NOT found) THEN
+	labels := ARRAY(SELECT coalesce(c.label, '') FROM purpose._column_labels(relation) c
+					JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = c.attnum
+					WHERE a.attname = "column");
+	IF state.mode IS NULL OR (NOT state.protected AND labels = '{}') THEN
 		verdict := 'allow'; reason := 'nothing is declared';
 		RETURN;
 	END IF;
-	d := purpose._decide(acting, wanted, NULL, NULL, consent, restricted, state.mode);
+	d := purpose._decide(acting, wanted, NULL, labels, consent, restricted, state.mode);
 	verdict := d.verdict; reason := d.reason;
+	IF d.verdict <> 'allow' OR d.observed THEN
+		label := coalesce(d.label, nullif(labels[1], ''));
+	END IF;
 END $$;
 COMMENT ON FUNCTION purpose.explain_access(regclass, name, text, text, text) IS 'What would be decided, and why: may the role (default: the acting one), for the purpose (default: the declared one), use the column of the subject''s rows? Where column or subject is NULL that part is left out. Errors PU006, 42703, 42704';
 REVOKE ALL ON FUNCTION purpose.explain_access(regclass, name, text, text, text) FROM PUBLIC;
@@ -4103,7 +4099,7 @@ AS $$
 		SELECT t.canonical, array_agg(c.name ORDER BY c.name) FILTER (WHERE d.verdict = 'allow') AS purposes
 		FROM (SELECT DISTINCT canonical FROM parsed WHERE canonical IS NOT NULL) t
 		CROSS JOIN purpose.purpose_catalog c
-		CROSS JOIN LATERAL purpose._decide(0, c.name, 'n/a', t.canonical, NULL, false, 'enforce') d
+		CROSS JOIN LATERAL purpose._decide(0, c.name, 'n/a', ARRAY[t.canonical], NULL, false, 'enforce') d
 		GROUP BY t.canonical
 	)
 	SELECT 'error', object, format('its label cannot be read (%s): nobody who is bound may use it', problem),

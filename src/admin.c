@@ -432,12 +432,12 @@ purpose_declarations_changed(PG_FUNCTION_ARGS)
 }
 
 /*
- * purpose._decide(role oid, purpose text, justification text, label text,
+ * purpose._decide(role oid, purpose text, justification text, labels text[],
  * consent text, restricted boolean, mode text) -> (verdict text, reason text,
- * observed boolean)
+ * observed boolean, label text, stand_in text)
  *
  * The decision itself, on arguments instead of the session and the tables.
- * label NULL: no label; consent NULL: no subject.
+ * labels NULL: no label; consent NULL: no subject.
  */
 Datum
 purpose_decide(PG_FUNCTION_ARGS)
@@ -446,8 +446,8 @@ purpose_decide(PG_FUNCTION_ARGS)
 	DecisionRequest request = {.session = &session};
 	SubjectConsent consent = {CONSENT_NONE, false, DT_NOEND};
 	Decision	decision;
-	Datum		values[3];
-	bool		nulls[3] = {false};
+	Datum		values[5];
+	bool		nulls[5] = {false};
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -456,13 +456,21 @@ purpose_decide(PG_FUNCTION_ARGS)
 				 PG_ARGISNULL(2) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(2)));
 	if (!PG_ARGISNULL(3))
 	{
-		char	   *problem;
-		Label	   *label = label_parse(text_to_cstring(PG_GETARG_TEXT_PP(3)), &problem);
+		Datum	   *labels;
+		int			n;
 
-		if (label == NULL)
-			request.label_broken = true;
-		else
-			request.labels = list_make1(label);
+		deconstruct_array(PG_GETARG_ARRAYTYPE_P(3), TEXTOID, -1, false, TYPALIGN_INT,
+						  &labels, NULL, &n);
+		for (int i = 0; i < n; i++)
+		{
+			char	   *problem;
+			Label	   *label = label_parse(TextDatumGetCString(labels[i]), &problem);
+
+			if (label == NULL)
+				request.label_broken = true;
+			else
+				request.labels = lappend((List *) request.labels, label);
+		}
 	}
 	if (!PG_ARGISNULL(4))
 	{
@@ -483,5 +491,8 @@ purpose_decide(PG_FUNCTION_ARGS)
 									decision.verdict == DECISION_REDACT ? "redact" : "deny");
 	values[1] = CStringGetTextDatum(decision_reason_name(decision.reason));
 	values[2] = BoolGetDatum(decision.observed);
+	values[3] = optional_text(decision.label ? label_deparse(decision.label) : NULL, &nulls[3]);
+	values[4] = optional_text(decision.verdict == DECISION_REDACT ? decision.stand_in : NULL,
+							  &nulls[4]);
 	return return_row(fcinfo, values, nulls);
 }

@@ -6,6 +6,10 @@
  * The order of the questions: who acts; is the purpose usable; are the
  * declarations readable; do the labels permit the purpose; does the person.
  * The first "no" decides.  sql/decision.sql is the truth table.
+ *
+ * A column may have several labels.  Those that do not permit the purpose
+ * redact only if all of them say so, and give a stand-in only if all of them
+ * give the same: else it is NULL.
  */
 #include "postgres.h"
 
@@ -112,13 +116,45 @@ decision_asks_nobody(const Session *session)
 		purpose_consent_model(session->basis) == CONSENT_NOT_APPLICABLE;
 }
 
+/*
+ * Judges labels, each of which must permit the purpose.  Sets the decision's
+ * label to the one that refuses it, one that is strict before one that redacts,
+ * and the stand-in.
+ */
 static DecisionReason
-judge(const DecisionRequest *request, const Label **refusing)
+judge_labels(const List *labels, const char *purpose, Decision *decision)
 {
-	DecisionReason reason;
+	DecisionReason reason = REASON_PERMITTED;
 	ListCell   *lc;
 
-	*refusing = NULL;
+	foreach(lc, labels)
+	{
+		const Label *label = lfirst(lc);
+		LabelVerdict verdict = label_judge(label, purpose);
+
+		if (verdict == LABEL_SATISFIED)
+			continue;
+		if (decision->label == NULL || label->otherwise == LABEL_ELSE_ERROR)
+		{
+			decision->label = label;
+			decision->stand_in = label->expression;
+			reason = verdict == LABEL_PROHIBITED ? REASON_LABEL_PROHIBITED :
+				REASON_LABEL_NOT_ALLOWED;
+		}
+		else if (label->expression == NULL || decision->stand_in == NULL ||
+				 strcmp(label->expression, decision->stand_in) != 0)
+			decision->stand_in = NULL;
+		if (label->otherwise == LABEL_ELSE_ERROR)
+			break;
+	}
+	return reason;
+}
+
+static DecisionReason
+judge(const DecisionRequest *request, Decision *decision)
+{
+	DecisionReason reason;
+
 	if (request->session->exempt && !request->sealed)
 		return REASON_EXEMPT;
 	reason = judge_purpose(request->session);
@@ -128,25 +164,10 @@ judge(const DecisionRequest *request, const Label **refusing)
 		return REASON_PROTECTION_INVALID;
 	if (request->label_broken)
 		return REASON_LABEL_INVALID;
-	foreach(lc, request->labels)
-	{
-		const Label *label = lfirst(lc);
-
-		switch (label_judge(label, request->session->purpose))
-		{
-			case LABEL_SATISFIED:
-				break;
-			case LABEL_NOT_ALLOWED:
-				*refusing = label;
-				return REASON_LABEL_NOT_ALLOWED;
-			case LABEL_PROHIBITED:
-				*refusing = label;
-				return REASON_LABEL_PROHIBITED;
-		}
-	}
-	if (request->consent != NULL)
-		return judge_consent(request->session, request->consent);
-	return REASON_PERMITTED;
+	reason = judge_labels(request->labels, request->session->purpose, decision);
+	if (reason == REASON_PERMITTED && request->consent != NULL)
+		reason = judge_consent(request->session, request->consent);
+	return reason;
 }
 
 /*
@@ -157,7 +178,7 @@ decision_make(const DecisionRequest *request)
 {
 	Decision	decision = {0};
 
-	decision.reason = judge(request, &decision.label);
+	decision.reason = judge(request, &decision);
 	if (decision.reason == REASON_PERMITTED || decision.reason == REASON_EXEMPT)
 		decision.verdict = DECISION_ALLOW;
 	else if (request->mode == MODE_OBSERVE)

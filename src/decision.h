@@ -58,6 +58,8 @@ typedef struct Decision
 	DecisionVerdict verdict;
 	DecisionReason reason;		/* why, also where observe mode lets it pass */
 	const Label *label;			/* the label that refused, if one did */
+	const char *stand_in;		/* of DECISION_REDACT: an expression; NULL:
+								 * null */
 	bool		observed;		/* enforcement would have refused */
 } Decision;
 

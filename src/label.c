@@ -454,3 +454,21 @@ label_purposes(const Label *label)
 {
 	return list_concat_copy(label->allowed, label->prohibited);
 }
+
+/*
+ * Returns the label for data that holds or is made of what it was written for:
+ * its expression would not fit, so NULL stands in.
+ */
+Label *
+label_without_stand_in(const Label *label)
+{
+	Label	   *copy = palloc(sizeof(Label));
+
+	memcpy(copy, label, sizeof(Label));
+	if (copy->otherwise == LABEL_ELSE_EXPRESSION)
+	{
+		copy->otherwise = LABEL_ELSE_NULL;
+		copy->expression = NULL;
+	}
+	return copy;
+}

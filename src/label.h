@@ -64,5 +64,6 @@ extern Label *label_parse_sealed(const char *text, char **problem);
 extern char *label_deparse(const Label *label);
 extern LabelVerdict label_judge(const Label *label, const char *purpose);
 extern List *label_purposes(const Label *label);
+extern Label *label_without_stand_in(const Label *label);
 
 #endif							/* PURPOSE_LABEL_H */

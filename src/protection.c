@@ -8,7 +8,7 @@
  * partition addressed directly is as protected as its parent.  For the row
  * rule the nearest declaration counts, for columns all labels together, those
  * of the column's domains included.  A generated column carries the labels of
- * the columns that it is computed from.
+ * the columns that it is computed from; where these give a stand-in, it is NULL.
  *
  * What cannot be resolved is kept as a problem, and whoever decides refuses.
  *
@@ -217,7 +217,7 @@ labelled_column(RelationPolicy *policy, AttrNumber attno)
 }
 
 static void
-add_label(RelationPolicy *policy, AttrNumber attno, const char *text)
+add_label(RelationPolicy *policy, AttrNumber attno, const char *text, bool is_whole)
 {
 	LabelledColumn *column = labelled_column(policy, attno);
 	char	   *problem;
@@ -226,7 +226,8 @@ add_label(RelationPolicy *policy, AttrNumber attno, const char *text)
 	if (label == NULL)
 		column->broken = true;
 	else
-		column->labels = lappend(column->labels, label);
+		column->labels = lappend(column->labels,
+								 is_whole ? label : label_without_stand_in(label));
 }
 
 /*
@@ -267,7 +268,7 @@ add_column_labels(RelationPolicy *policy, Oid source)
 			if (attno <= 0)
 				continue;
 		}
-		add_label(policy, attno, TextDatumGetCString(label));
+		add_label(policy, attno, TextDatumGetCString(label), true);
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -275,10 +276,12 @@ add_column_labels(RelationPolicy *policy, Oid source)
 
 /*
  * Adds the labels of a type that holds a labelled domain: the domain itself,
- * a domain over it, an array or a composite or range of it.
+ * a domain over it, an array or a composite or range of it.  is_whole: the type
+ * is the column's, or one that the column's is a domain over; a stand-in made
+ * for a value of the domain's does not fit any other.
  */
 static void
-add_type_labels(RelationPolicy *policy, AttrNumber attno, Oid type, int depth)
+add_type_labels(RelationPolicy *policy, AttrNumber attno, Oid type, bool is_whole, int depth)
 {
 	char		kind;
 
@@ -293,17 +296,17 @@ add_type_labels(RelationPolicy *policy, AttrNumber attno, Oid type, int depth)
 		HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 
 		if (label != NULL)
-			add_label(policy, attno, label);
+			add_label(policy, attno, label, is_whole);
 		if (HeapTupleIsValid(tuple))
 		{
 			Oid			base = ((Form_pg_type) GETSTRUCT(tuple))->typbasetype;
 
 			ReleaseSysCache(tuple);
-			add_type_labels(policy, attno, base, depth + 1);
+			add_type_labels(policy, attno, base, is_whole, depth + 1);
 		}
 	}
 	else if (OidIsValid(get_element_type(type)))
-		add_type_labels(policy, attno, get_element_type(type), depth + 1);
+		add_type_labels(policy, attno, get_element_type(type), false, depth + 1);
 	else if (kind == TYPTYPE_COMPOSITE)
 	{
 		TupleDesc	desc = lookup_rowtype_tupdesc_noerror(type, -1, true);
@@ -313,14 +316,14 @@ add_type_labels(RelationPolicy *policy, AttrNumber attno, Oid type, int depth)
 		for (int i = 0; i < desc->natts; i++)
 		{
 			if (!TupleDescAttr(desc, i)->attisdropped)
-				add_type_labels(policy, attno, TupleDescAttr(desc, i)->atttypid, depth + 1);
+				add_type_labels(policy, attno, TupleDescAttr(desc, i)->atttypid, false, depth + 1);
 		}
 		ReleaseTupleDesc(desc);
 	}
 	else if (kind == TYPTYPE_RANGE)
-		add_type_labels(policy, attno, get_range_subtype(type), depth + 1);
+		add_type_labels(policy, attno, get_range_subtype(type), false, depth + 1);
 	else if (kind == TYPTYPE_MULTIRANGE)
-		add_type_labels(policy, attno, get_multirange_range(type), depth + 1);
+		add_type_labels(policy, attno, get_multirange_range(type), false, depth + 1);
 }
 
 /*
@@ -357,8 +360,10 @@ add_generated_labels(RelationPolicy *policy, Relation rel)
 				 bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, inputs)))
 			{
 				LabelledColumn *target = labelled_column(policy, attno);
+				ListCell   *lc2;
 
-				target->labels = list_concat(target->labels, source->labels);
+				foreach(lc2, source->labels)
+					target->labels = lappend(target->labels, label_without_stand_in(lfirst(lc2)));
 				target->broken |= source->broken;
 			}
 		}
@@ -621,7 +626,7 @@ build(RelationPolicy *policy)
 		for (int i = 0; i < desc->natts; i++)
 		{
 			if (!TupleDescAttr(desc, i)->attisdropped)
-				add_type_labels(policy, i + 1, TupleDescAttr(desc, i)->atttypid, 0);
+				add_type_labels(policy, i + 1, TupleDescAttr(desc, i)->atttypid, true, 0);
 		}
 		add_generated_labels(policy, rel);
 		relation_close(rel, AccessShareLock);
