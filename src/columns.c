@@ -22,8 +22,14 @@
  * plain column, or leakproof functions of columns.
  *
  * What row-level security asks of the relation that it is for is not the
- * querying user's use; what its subqueries ask of others is.  On the target of a data-modifying query, though, they cannot be told from the
- * condition of a security-barrier view, and count.
+ * querying user's use; what its subqueries ask of others is.  On the target of
+ * a data-modifying query, though, they cannot be told from the condition of a
+ * security-barrier view, and count.
+ *
+ * A use is exact if a stand-in for the column's value would do harm: anywhere
+ * in a statement that changes or deletes rows, except in what is only given
+ * out (RETURNING, or the outputs of a SELECT over data-modifying WITH
+ * queries), and where the planner must find the column itself (ON CONFLICT).
  */
 #include "postgres.h"
 
@@ -47,6 +53,7 @@ typedef struct UseEntry
 {
 	void	   *node;			/* hash key */
 	Bitmapset  *columns;
+	Bitmapset  *exact;			/* those of them that are used exactly */
 } UseEntry;
 
 typedef struct Level
@@ -61,11 +68,14 @@ struct ColumnUse
 	Level	   *level;
 	bool		changed;
 	bool		prunes;			/* the planner takes unneeded outputs away */
+	bool		changes;		/* the statement changes or deletes rows */
+	bool		exact;			/* what is walked now is used exactly */
 	RangeTblEntry *own;			/* relation whose row-security quals are
 								 * walked */
 };
 
 static void analyze_query(ColumnUse *use, Query *query, bool prunable);
+static bool walk(Node *node, ColumnUse *use);
 static void walk_policy(ColumnUse *use, RangeTblEntry *rte, Node *qual);
 static void need_constraint(ColumnUse *use, Oid constraint);
 
@@ -77,19 +87,41 @@ get(ColumnUse *use, void *node)
 	return entry ? entry->columns : NULL;
 }
 
+static Bitmapset *
+get_exact(ColumnUse *use, void *node)
+{
+	UseEntry   *entry = hash_search(use->entries, &node, HASH_FIND, NULL);
+
+	return entry ? entry->exact : NULL;
+}
+
 static void
-need(ColumnUse *use, void *node, int bit)
+add(ColumnUse *use, Bitmapset **columns, int bit)
+{
+	if (!bms_is_member(bit, *columns))
+	{
+		*columns = bms_add_member(*columns, bit);
+		use->changed = true;
+	}
+}
+
+static void
+need_as(ColumnUse *use, void *node, int bit, bool exact)
 {
 	bool		found;
 	UseEntry   *entry = hash_search(use->entries, &node, HASH_ENTER, &found);
 
 	if (!found)
-		entry->columns = NULL;
-	if (!bms_is_member(bit, entry->columns))
-	{
-		entry->columns = bms_add_member(entry->columns, bit);
-		use->changed = true;
-	}
+		entry->columns = entry->exact = NULL;
+	add(use, &entry->columns, bit);
+	if (exact)
+		add(use, &entry->exact, bit);
+}
+
+static void
+need(ColumnUse *use, void *node, int bit)
+{
+	need_as(use, node, bit, use->exact);
 }
 
 static void
@@ -99,16 +131,30 @@ need_all(ColumnUse *use, void *node)
 }
 
 /*
+ * Walks what is used exactly, or not so, whatever is around it.
+ */
+static void
+walk_as(ColumnUse *use, Node *node, bool exact)
+{
+	bool		save = use->exact;
+
+	use->exact = exact;
+	walk(node, use);
+	use->exact = save;
+}
+
+/*
  * Asks of a query what is asked of the range table entry that holds it.
  */
 static void
 pass_down(ColumnUse *use, RangeTblEntry *rte, Query *query)
 {
 	Bitmapset  *columns = get(use, rte);
+	Bitmapset  *exact = get_exact(use, rte);
 	int			bit = -1;
 
 	while ((bit = bms_next_member(columns, bit)) >= 0)
-		need(use, query, bit);
+		need_as(use, query, bit, bms_is_member(bit, exact));
 }
 
 static bool
@@ -172,8 +218,15 @@ walk(Node *node, ColumnUse *use)
 					((WithCheckOption *) node)->qual);
 		return false;
 	}
-	if (IsA(node, OnConflictExpr) && OidIsValid(((OnConflictExpr *) node)->constraint))
-		need_constraint(use, ((OnConflictExpr *) node)->constraint);
+	if (IsA(node, OnConflictExpr))
+	{
+		OnConflictExpr *conflict = (OnConflictExpr *) node;
+
+		walk_as(use, (Node *) conflict->arbiterElems, true);
+		walk_as(use, conflict->arbiterWhere, true);
+		if (OidIsValid(conflict->constraint))
+			need_constraint(use, conflict->constraint);
+	}
 	return expression_tree_walker(node, walk, use);
 }
 
@@ -194,7 +247,7 @@ need_constraint(ColumnUse *use, Oid constraint)
 		return;
 	columns = get_relation_constraint_attnos(rte->relid, name, true, &found);
 	while ((bit = bms_next_member(columns, bit)) >= 0)
-		need(use, rte, bit);
+		need_as(use, rte, bit, true);
 }
 
 /*
@@ -280,12 +333,13 @@ pass_to_arms(ColumnUse *use, Query *query, Node *node, const Bitmapset *outputs,
 	if (IsA(node, RangeTblRef))
 	{
 		RangeTblEntry *rte = rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable);
+		Bitmapset  *exact = get_exact(use, query);
 		int			bit = -1;
 
 		if (all)
 			need_all(use, rte);
 		while ((bit = bms_next_member(outputs, bit)) >= 0)
-			need(use, rte, bit);
+			need_as(use, rte, bit, bms_is_member(bit, exact));
 	}
 	else
 	{
@@ -350,6 +404,34 @@ analyze_entry(ColumnUse *use, Query *query, RangeTblEntry *rte, bool in_setop)
 }
 
 /*
+ * Walks the target list of a query, less the outputs that nobody asks for.
+ * Returns the outputs that are evaluated.
+ */
+static Bitmapset *
+walk_outputs(ColumnUse *use, Query *query, bool prunable)
+{
+	Bitmapset  *outputs = bms_copy(get(use, query));
+	Bitmapset  *exact = get_exact(use, query);
+	bool		everything = query->commandType != CMD_SELECT;
+	ListCell   *lc;
+
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, lc);
+		int			bit = entry->resno - FirstLowInvalidHeapAttributeNumber;
+
+		if (!everything && !is_needed(entry, outputs, prunable))
+			continue;
+		walk_as(use, (Node *) entry,
+				use->exact && (everything || entry->resjunk || entry->ressortgroupref != 0 ||
+							   bms_is_member(bit, exact) || bms_is_member(WHOLE_ROW, exact)));
+		if (entry->resno > 0)
+			outputs = bms_add_member(outputs, bit);
+	}
+	return everything ? bms_add_member(outputs, WHOLE_ROW) : outputs;
+}
+
+/*
  * Walks one query, given what is asked of its outputs so far.  prunable: the
  * planner is sure to take unneeded outputs away.
  */
@@ -358,31 +440,26 @@ analyze_query(ColumnUse *use, Query *query, bool prunable)
 {
 	Level		level = {query, use->level};
 	Query		reduced = *query;
-	Bitmapset  *outputs = bms_copy(get(use, query));
-	bool		everything = query->commandType != CMD_SELECT;
+	Bitmapset  *outputs;
+	bool		save = use->exact;
 	ListCell   *lc;
 
 	check_stack_depth();
 	use->level = &level;
+	use->exact = use->changes;
 
+	outputs = walk_outputs(use, query, prunable);
 	reduced.targetList = NIL;
-	foreach(lc, query->targetList)
+	if (level.up == NULL)
 	{
-		TargetEntry *entry = lfirst_node(TargetEntry, lc);
-
-		if (everything || is_needed(entry, outputs, prunable))
-		{
-			reduced.targetList = lappend(reduced.targetList, entry);
-			if (entry->resno > 0)
-				outputs = bms_add_member(outputs,
-										 entry->resno - FirstLowInvalidHeapAttributeNumber);
-		}
+		/* What the statement returns only shows. */
+		walk_as(use, (Node *) query->returningList, false);
+		reduced.returningList = NIL;
 	}
 	query_tree_walker(&reduced, walk, use,
 					  QTW_IGNORE_RANGE_TABLE | QTW_IGNORE_CTE_SUBQUERIES);
 	if (query->setOperations != NULL)
-		pass_to_arms(use, query, query->setOperations, outputs,
-					 everything || bms_is_member(WHOLE_ROW, outputs));
+		pass_to_arms(use, query, query->setOperations, outputs, bms_is_member(WHOLE_ROW, outputs));
 
 	foreach(lc, query->rtable)
 		analyze_entry(use, query, lfirst_node(RangeTblEntry, lc),
@@ -398,6 +475,7 @@ analyze_query(ColumnUse *use, Query *query, bool prunable)
 		analyze_query(use, sub, false);
 	}
 	use->level = level.up;
+	use->exact = save;
 }
 
 /*
@@ -420,6 +498,25 @@ locks_walker(Node *node, void *context)
 }
 
 /*
+ * Does any query of the tree change or delete existing rows?
+ */
+static bool
+changes_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+
+		return (query->commandType != CMD_SELECT && query->commandType != CMD_INSERT) ||
+			(query->onConflict != NULL && query->onConflict->action == ONCONFLICT_UPDATE) ||
+			query_tree_walker(query, changes_walker, context, 0);
+	}
+	return expression_tree_walker(node, changes_walker, context);
+}
+
+/*
  * Analyses a rewritten query, before planning.  All memory is of the current
  * context.
  */
@@ -435,6 +532,7 @@ columns_analyze(Query *query)
 	use->entries = hash_create("pg_purpose column use", 64, &ctl,
 							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	use->prunes = !locks_walker((Node *) query, NULL);
+	use->changes = changes_walker((Node *) query, NULL);
 	need_all(use, query);
 	do
 	{
@@ -452,4 +550,13 @@ Bitmapset *
 columns_used(ColumnUse *use, RangeTblEntry *rte)
 {
 	return get(use, rte);
+}
+
+/*
+ * Returns those of them that are used exactly.
+ */
+Bitmapset *
+columns_used_exactly(ColumnUse *use, RangeTblEntry *rte)
+{
+	return get_exact(use, rte);
 }

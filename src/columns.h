@@ -11,5 +11,6 @@ typedef struct ColumnUse ColumnUse;
 
 extern ColumnUse *columns_analyze(Query *query);
 extern Bitmapset *columns_used(ColumnUse *use, RangeTblEntry *rte);
+extern Bitmapset *columns_used_exactly(ColumnUse *use, RangeTblEntry *rte);
 
 #endif							/* PURPOSE_COLUMNS_H */
