@@ -426,6 +426,12 @@ AS 'MODULE_PATHNAME', 'purpose_decide';
 COMMENT ON FUNCTION purpose._decide(oid, text, text, text[], text, boolean, text) IS 'The decision on given facts, which label refuses, and what stands in for a redacted value (NULL: null); role 0 stands for any bound role that holds the purpose';
 REVOKE ALL ON FUNCTION purpose._decide(oid, text, text, text[], text, boolean, text) FROM PUBLIC;
 
+CREATE FUNCTION purpose._stand_in_problem(relation regclass, "column" name, domain regtype, label text) RETURNS text
+LANGUAGE c STABLE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'purpose_stand_in_problem';
+COMMENT ON FUNCTION purpose._stand_in_problem(regclass, name, regtype, text) IS 'What is wrong with what a label gives for redacted values of a column or domain; NULL if nothing. Error PU008';
+REVOKE ALL ON FUNCTION purpose._stand_in_problem(regclass, name, regtype, text) FROM PUBLIC;
+
 CREATE FUNCTION purpose._declarations_changed() RETURNS trigger
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'purpose_declarations_changed';
@@ -668,6 +674,7 @@ AS $$
 DECLARE
 	p record;
 	unknown text;
+	problem text;
 BEGIN
 	IF relation IS NULL OR "column" IS NULL THEN
 		RAISE EXCEPTION 'a relation and a column must be given' USING ERRCODE = '22004';
@@ -681,6 +688,12 @@ BEGIN
 				USING ERRCODE = 'PU002', HINT = 'SELECT name, description FROM purpose.purposes lists the purposes.';
 		END IF;
 		label := p.canonical;
+		problem := purpose._stand_in_problem(relation, "column", NULL, label);
+		IF problem IS NOT NULL THEN
+			RAISE EXCEPTION 'invalid expression after "else"'
+				USING ERRCODE = 'PU008', DETAIL = problem,
+				HINT = 'It is a constant, or a call of functions and operators on constants and "value", such as ''left(value, 2)'' or ''schema.mask(value)''.';
+		END IF;
 	END IF;
 	PERFORM purpose._set_label(relation, "column", label);
 	PERFORM purpose._floor_sync_tree(relation);
@@ -4107,6 +4120,11 @@ AS $$
 								  format('for %s', coalesce(purpose._suggested_purposes(relation), 'service')))
 	FROM l WHERE problem IS NOT NULL
 	UNION ALL
+	SELECT 'error', object, format('what its label gives for redacted values cannot be used (%s): whoever would see it is refused',
+								   purpose._stand_in_problem(relation, "column", domain, canonical)),
+		   purpose._label_command(relation, "column", domain, '...') || ' -- or make what the label names'
+	FROM parsed WHERE purpose._stand_in_problem(relation, "column", domain, canonical) IS NOT NULL
+	UNION ALL
 	-- A misspelt "never" prohibits nothing, which is worse than a misspelt "for".
 	SELECT CASE WHEN u = ANY (prohibited) THEN 'error' ELSE 'warning' END, object,
 		   format('its label names purpose %s, which does not exist', u),
@@ -4134,7 +4152,7 @@ AS $$
 					  AND (g.role = 0 OR g.role::oid IN (SELECT oid FROM pg_roles)))
 	AND purposes IS NOT NULL
 $$;
-COMMENT ON FUNCTION purpose._check_labels() IS 'check(): labels that cannot be read, name unknown purposes, or leave nobody who may use the column';
+COMMENT ON FUNCTION purpose._check_labels() IS 'check(): labels that cannot be read, name unknown purposes, give what cannot stand in, or leave nobody who may use the column';
 REVOKE ALL ON FUNCTION purpose._check_labels() FROM PUBLIC;
 
 CREATE FUNCTION purpose._check_purposes(OUT severity text, OUT object text, OUT problem text, OUT remedy text)

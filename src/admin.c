@@ -36,6 +36,7 @@
 #include "protection.h"
 #include "purpose.h"
 #include "session.h"
+#include "standin.h"
 #include "subjectkey.h"
 
 PG_FUNCTION_INFO_V1(purpose_current_purpose);
@@ -51,6 +52,7 @@ PG_FUNCTION_INFO_V1(purpose_subject_key);
 PG_FUNCTION_INFO_V1(purpose_name_is_valid);
 PG_FUNCTION_INFO_V1(purpose_declarations_changed);
 PG_FUNCTION_INFO_V1(purpose_decide);
+PG_FUNCTION_INFO_V1(purpose_stand_in_problem);
 
 static Label *
 parse_label(const char *text)
@@ -97,6 +99,45 @@ warn_of_unknown_purposes(const Label *label)
 					 errmsg("purpose \"%s\" does not exist, and allows nothing until it does",
 							(char *) lfirst(lc))));
 	}
+}
+
+/*
+ * Fills what a stand-in must be assignable to.
+ */
+static void
+stand_in_type(const ObjectAddress *object, StandInType *type)
+{
+	if (object->classId == RelationRelationId)
+		get_atttypetypmodcoll(object->objectId, object->objectSubId, &type->type, &type->typmod,
+							  &type->collation);
+	else
+	{
+		type->type = object->objectId;
+		type->typmod = -1;
+		type->collation = get_typcollation(object->objectId);
+	}
+}
+
+/*
+ * Checks what a label gives for a redacted value.  What does not exist, or does
+ * not fit, is only warned of: the functions of a restored dump may come later.
+ */
+static void
+check_stand_in(const ObjectAddress *object, const Label *label)
+{
+	StandInType type;
+	char	   *problem;
+
+	if (label->otherwise != LABEL_ELSE_EXPRESSION)
+		return;
+	standin_check_syntax(label->expression);
+	stand_in_type(object, &type);
+	problem = standin_problem(&type, label->expression);
+	if (problem != NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_INVALID_LABEL),
+				 errmsg("what stands in for redacted values cannot be resolved, so reading them is refused until it can: %s",
+						problem)));
 }
 
 /*
@@ -150,7 +191,10 @@ check_label(const ObjectAddress *object, const char *text)
 
 			/* pg_upgrade sets labels before the extension's tables are there. */
 			if (!IsBinaryUpgrade)
+			{
 				warn_of_unknown_purposes(label);
+				check_stand_in(object, label);
+			}
 		}
 	}
 
@@ -495,4 +539,38 @@ purpose_decide(PG_FUNCTION_ARGS)
 	values[4] = optional_text(decision.verdict == DECISION_REDACT ? decision.stand_in : NULL,
 							  &nulls[4]);
 	return return_row(fcinfo, values, nulls);
+}
+
+/*
+ * purpose._stand_in_problem(relation regclass, column name, domain regtype, label
+ * text) -> text: what is wrong with what the label gives for redacted values of
+ * the column, or of the domain where relation is NULL.
+ */
+Datum
+purpose_stand_in_problem(PG_FUNCTION_ARGS)
+{
+	Label	   *label;
+	ObjectAddress object;
+	StandInType type;
+	char	   *problem;
+
+	if (PG_ARGISNULL(3))
+		PG_RETURN_NULL();
+	label = parse_label(text_to_cstring(PG_GETARG_TEXT_PP(3)));
+	if (label->otherwise != LABEL_ELSE_EXPRESSION)
+		PG_RETURN_NULL();
+	if (PG_ARGISNULL(0))
+		ObjectAddressSet(object, TypeRelationId, PG_GETARG_OID(2));
+	else
+	{
+		ObjectAddressSubSet(object, RelationRelationId, PG_GETARG_OID(0),
+							get_attnum(PG_GETARG_OID(0), NameStr(*PG_GETARG_NAME(1))));
+		if (object.objectSubId <= 0)
+			PG_RETURN_NULL();
+	}
+	stand_in_type(&object, &type);
+	problem = standin_problem(&type, label->expression);
+	if (problem == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(problem));
 }
