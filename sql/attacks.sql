@@ -106,6 +106,7 @@ CREATE VIEW outcomes AS
 	SELECT no, attempt(statement, 'attacks_mail') AS mail, attempt(statement, 'attacks_bill') AS bill, what
 	FROM attempts;
 GRANT SELECT ON attempts, outcomes TO PUBLIC;
+CREATE TABLE all_attempts (LIKE attempts);
 
 CREATE TABLE mine (x int);
 INSERT INTO mine VALUES (1);
@@ -268,6 +269,7 @@ BEGIN
 	END LOOP;
 END $$;
 
+INSERT INTO all_attempts TABLE attempts;
 TRUNCATE attempts;
 INSERT INTO attempts (what, statement) VALUES
 	('policy of an own table', 'SELECT * FROM guarded'),
@@ -276,6 +278,8 @@ INSERT INTO attempts (what, statement) VALUES
 	('WITH CHECK OPTION of an own view', 'INSERT INTO optional VALUES (1)'),
 	('rule of an own table', 'INSERT INTO ruled VALUES (1)'),
 	('text of a referential check', $$SELECT cascade_with('SELECT 1 FROM nothing UNION ALL SELECT age FROM people WHERE spy(name)')$$),
+	('text of a referential check, column', $$SELECT cascade_with('SELECT 1 FROM nothing UNION ALL SELECT age FROM people WHERE spy(email)')$$),
+	('text of a cascaded UPDATE, column', $$SELECT cascade_with('UPDATE survey SET b = b WHERE id = 1 RETURNING a')$$),
 	('text of a cascaded DELETE', $$SELECT cascade_with('DELETE FROM orders RETURNING item')$$),
 	('text of a cascaded UPDATE', $$SELECT cascade_with('UPDATE orders SET item = item RETURNING item')$$),
 	('text of a validation', $$SELECT cascade_with('SELECT fk.name FROM people fk')$$),
@@ -305,6 +309,7 @@ CREATE FUNCTION same(text, text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS
 	$$ BEGIN PERFORM regress_purpose_attacks_own.spy($1); RETURN $1 = $2; END $$;
 CREATE OPERATOR === (LEFTARG = text, RIGHTARG = text, FUNCTION = same, RESTRICT = eqsel);
 GRANT EXECUTE ON FUNCTION same(text, text) TO PUBLIC;
+INSERT INTO all_attempts TABLE attempts;
 TRUNCATE attempts;
 INSERT INTO attempts (what, statement) VALUES
 	('column', 'EXPLAIN SELECT FROM survey WHERE a === ''x'''),
@@ -320,6 +325,43 @@ SET ROLE regress_purpose_attacks_owner;
 -- Only what was seen counts: EXPLAIN itself may be refused or not.
 SELECT attempt(statement, 'attacks_mail') ~ 'seen' AS mail, attempt(statement, 'attacks_bill') ~ 'seen' AS bill, what
 FROM attempts ORDER BY no;
+
+-- ---------------------------------------------------------------------------
+-- The same where the labels redact instead of refusing: to NULL, to a constant,
+-- to what a function makes of the value.
+-- ---------------------------------------------------------------------------
+SET ROLE regress_purpose_attacks_app;
+INSERT INTO all_attempts TABLE attempts;
+GRANT SELECT ON all_attempts TO PUBLIC;
+CREATE VIEW redacted_outcomes AS
+	SELECT no, attempt(statement, 'attacks_mail') AS mail, attempt(statement, 'attacks_bill') AS bill, what, statement FROM all_attempts;
+CREATE TEMP TABLE before_redaction AS SELECT no, bill FROM redacted_outcomes;
+RESET ROLE;
+SELECT purpose.label_column('people', 'email', 'for attacks_bill else null');
+SELECT purpose.label_column('survey', 'a', 'for attacks_bill else null');
+SELECT purpose.label_column('survey', 'm', 'for attacks_bill else null');
+SET ROLE regress_purpose_attacks_app;
+-- (How many lines EXPLAIN prints depends on the version.)
+SELECT CASE WHEN statement ~ '^EXPLAIN' THEN regexp_replace(mail, '^\d+', 'some') ELSE mail END AS mail, what FROM redacted_outcomes ORDER BY no;
+SELECT count(*) AS statements, count(*) FILTER (WHERE r.mail ~ 'seen') AS seen, count(*) FILTER (WHERE r.bill <> b.bill) AS changed
+FROM redacted_outcomes r JOIN before_redaction b USING (no);
+RESET ROLE;
+SELECT purpose.label_column('people', 'email', 'for attacks_bill else ''''''none''''''');
+SELECT purpose.label_column('survey', 'a', 'for attacks_bill else ''''''none''''''');
+SET ROLE regress_purpose_attacks_app;
+SELECT count(*) AS statements, count(*) FILTER (WHERE r.mail ~ 'seen') AS seen, count(*) FILTER (WHERE r.bill <> b.bill) AS changed
+FROM redacted_outcomes r JOIN before_redaction b USING (no);
+RESET ROLE;
+SELECT purpose.label_column('people', 'email', 'for attacks_bill else ''md5(value)''');
+SELECT purpose.label_column('survey', 'a', 'for attacks_bill else ''left(value, 3)''');
+SET ROLE regress_purpose_attacks_app;
+SELECT count(*) AS statements, count(*) FILTER (WHERE r.mail ~ 'seen') AS seen, count(*) FILTER (WHERE r.bill <> b.bill) AS changed
+FROM redacted_outcomes r JOIN before_redaction b USING (no);
+RESET ROLE;
+SELECT purpose.label_column('people', 'email', 'for attacks_bill');
+SELECT purpose.label_column('survey', 'a', 'for attacks_bill');
+SELECT purpose.label_column('survey', 'm', 'for attacks_bill');
+SET ROLE regress_purpose_attacks_owner;
 
 -- ---------------------------------------------------------------------------
 -- The extension's own functions are no way in.

@@ -432,6 +432,11 @@ AS 'MODULE_PATHNAME', 'purpose_stand_in_problem';
 COMMENT ON FUNCTION purpose._stand_in_problem(regclass, name, regtype, text) IS 'What is wrong with what a label gives for redacted values of a column or domain; NULL if nothing. Error PU008';
 REVOKE ALL ON FUNCTION purpose._stand_in_problem(regclass, name, regtype, text) FROM PUBLIC;
 
+CREATE FUNCTION purpose._not_stand_in(value anyelement, stand_in anyelement, relation oid, attnum int2) RETURNS anyelement
+LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'redact_not_stand_in';
+COMMENT ON FUNCTION purpose._not_stand_in(anyelement, anyelement, oid, int2) IS 'The planner puts it around what a statement writes into a redacted column. Error PU019 if that is what stands in for the column''s value';
+
 CREATE FUNCTION purpose._declarations_changed() RETURNS trigger
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'purpose_declarations_changed';

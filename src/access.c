@@ -45,6 +45,7 @@
 #include "mark.h"
 #include "observe.h"
 #include "protection.h"
+#include "redact.h"
 #include "visible.h"
 
 /* The query that the executor is in is one of PostgreSQL's own. */
@@ -113,10 +114,8 @@ starts_with(const char *text, const char *prefix)
  * Has the query the form of one that ri_triggers.c makes?
  */
 static bool
-looks_referential(const QueryDesc *desc)
+looks_referential(const char *text)
 {
-	const char *text = desc->sourceText;
-
 	if (text == NULL || !InNoForceRLSOperation())
 		return false;
 	return starts_with(text, "SELECT 1 FROM ") ||
@@ -179,7 +178,7 @@ query_is_referential(const QueryDesc *desc)
 	PlannedStmt *stmt = desc->plannedstmt;
 	ListCell   *lc;
 
-	if (!looks_referential(desc) || stmt->hasReturning || stmt->hasModifyingCTE ||
+	if (!looks_referential(desc->sourceText) || stmt->hasReturning || stmt->hasModifyingCTE ||
 		(stmt->commandType == CMD_SELECT && stmt->rowMarks == NIL))
 		return false;
 	foreach(lc, stmt->rtable)
@@ -256,6 +255,15 @@ access_query_is_internal(const QueryDesc *desc)
 }
 
 /*
+ * Before a query is planned: is it likely to be found internal when it runs?
+ */
+bool
+access_seems_internal(const char *query_string)
+{
+	return looking_up || looks_referential(query_string);
+}
+
+/*
  * Judges one request.  Returns false instead of raising if the caller wants
  * that.
  */
@@ -271,6 +279,85 @@ judge(const DecisionRequest *request, Oid relid, AttrNumber attno, bool raise)
 	if (raise)
 		decision_raise(&decision, request->session, relid, attno);
 	return false;
+}
+
+/*
+ * The plan does not redact what the session sees redacted.  planning_refresh()
+ * sees to it that no plan starts so; a cursor may go on so.
+ */
+static bool
+refuse_stale_plan(Oid relid, bool raise)
+{
+	if (raise)
+		ereport(ERROR,
+				(errcode(ERRCODE_PURPOSE_DENIED),
+				 errmsg("the purpose, the role or a declaration changed since this statement was planned"),
+				 OidIsValid(relid) ?
+				 errdetail("What its plan shows of relation \"%s\" was redacted for what was declared then.",
+						   get_rel_name(relid)) :
+				 errdetail("What its plan shows was redacted for what was declared then."),
+				 errhint("Run it again; close a cursor and open it again.")));
+	return false;
+}
+
+/*
+ * The session sees the column redacted, and the statement needs its value.
+ */
+static bool
+refuse_exact_use(const Decision *decision, Oid relid, AttrNumber attno, bool raise)
+{
+	if (raise)
+		ereport(ERROR,
+				(errcode(ERRCODE_PURPOSE_DENIED),
+				 errmsg("purpose \"%s\" sees column \"%s\" of relation \"%s\" only redacted, and cannot change rows by it",
+						session_current()->purpose, get_attname(relid, attno, false),
+						get_rel_name(relid)),
+				 errdetail("Its label is: %s", label_deparse(decision->label)),
+				 errhint("A statement that changes rows can return the column, redacted. For more, declare a purpose that the label allows.")));
+	return false;
+}
+
+/*
+ * Judges the use of one labelled column by a query whose relation carries this
+ * mark, all empty if it carries none.  writes: it is given a new value.
+ */
+static bool
+check_column(const DecisionRequest *request, Oid relid, bool is_table,
+			 const LabelledColumn *column, const Mark *mark, bool writes, bool raise)
+{
+	Decision	decision = decision_make(request);
+	bool		redacted = bms_is_member(MARK_BIT(column->attno), mark->redacted);
+	bool		used = mark_has(mark->used, column->attno);
+
+	if (decision.verdict != DECISION_REDACT)
+	{
+		if (redacted)
+			return refuse_stale_plan(relid, raise);
+		return !used || judge(request, relid, column->attno, raise);
+	}
+
+	/*
+	 * Who sets row_security to off, as pg_dump does, wants all values or an
+	 * error.
+	 */
+	if (used && !row_security)
+	{
+		if (raise)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("query would be affected by the redaction of column \"%s\" of relation \"%s\"",
+							get_attname(relid, column->attno, false), get_rel_name(relid)),
+					 errhint("Dump as a superuser, or as a role with BYPASSRLS.")));
+		return false;
+	}
+
+	/*
+	 * A view's columns are redacted where it is read, not where it is
+	 * changed.
+	 */
+	if (mark_has(mark->exact, column->attno) || (!is_table && (writes || !redacted)))
+		return refuse_exact_use(&decision, relid, column->attno, raise);
+	return redacted || refuse_stale_plan(relid, raise);
 }
 
 /*
@@ -316,14 +403,17 @@ check_relation(RangeTblEntry *rte, const RelationUse *use, const RelationPolicy 
 	foreach(lc, policy->columns)
 	{
 		const LabelledColumn *column = lfirst(lc);
+		bool		sets = bms_is_member(MARK_BIT(column->attno), use->updated);
 
-		if (!mark_has(mark.used, column->attno))
+		if (!sets && !mark_has(mark.used, column->attno))
 			continue;
 		request.labels = column->labels;
 		request.label_broken = column->broken;
-		if (!judge(&request, policy->relid, column->attno, raise))
+		if (!check_column(&request, policy->relid, is_table, column, &mark, sets, raise))
 			return false;
 	}
+	if (mark.generation != 0 && !redact_mark_fits(policy, &mark))
+		return refuse_stale_plan(policy->relid, raise);
 
 	if (protected && is_table && sees_rows && !marked && policy->mode == MODE_ENFORCE)
 	{
@@ -352,7 +442,7 @@ check_relations(List *rtable, List *perminfos, bool raise)
 		return true;
 	session = session_current();
 	if (session->exempt || internal)
-		return true;
+		return redact_fits(rtable, true) || refuse_stale_plan(InvalidOid, raise);
 
 	foreach(lc, rtable)
 	{

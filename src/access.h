@@ -15,6 +15,7 @@ extern void access_statement_starts(QueryDesc *desc);
 extern void access_statement_resumes(QueryDesc *desc, bool in_portions);
 extern bool access_query_only_reads(const QueryDesc *desc);
 extern bool access_query_is_internal(const QueryDesc *desc);
+extern bool access_seems_internal(const char *query_string);
 extern bool access_is_internal(void);
 extern bool access_set_internal(bool internal);
 extern bool access_hides_details(const QueryDesc *desc);

@@ -119,6 +119,7 @@ fill_oids(Oid schema)
 {
 	Oid			visible_args[2] = {OIDOID, ANYOID};
 	Oid			statistic_args[2] = {OIDOID, INT2OID};
+	Oid			stand_in_args[4] = {ANYELEMENTOID, ANYELEMENTOID, OIDOID, INT2OID};
 	Oid			label_args[3] = {REGCLASSOID, NAMEOID, TEXTOID};
 	bool		complete = true;
 
@@ -133,6 +134,7 @@ fill_oids(Oid schema)
 	oids.fn_unbound = catalog_function("_unbound", 0, NULL, true);
 	oids.fn_statistic_visible = catalog_function("_statistic_visible", 2, statistic_args, true);
 	oids.fn_ext_statistic_visible = catalog_function("_statistic_visible", 1, statistic_args, true);
+	oids.fn_not_stand_in = catalog_function("_not_stand_in", 4, stand_in_args, true);
 	oids.fn_label_column = catalog_function("label_column", 3, label_args, true);
 
 	return complete &&
@@ -141,6 +143,7 @@ fill_oids(Oid schema)
 		OidIsValid(oids.fn_unbound) &&
 		OidIsValid(oids.fn_statistic_visible) &&
 		OidIsValid(oids.fn_ext_statistic_visible) &&
+		OidIsValid(oids.fn_not_stand_in) &&
 		OidIsValid(oids.fn_label_column);
 }
 

@@ -103,6 +103,8 @@ typedef struct CatalogOids
 	Oid			fn_statistic_visible;	/* purpose._statistic_visible(oid,
 										 * int2) */
 	Oid			fn_ext_statistic_visible;	/* purpose._statistic_visible(oid) */
+	Oid			fn_not_stand_in;	/* purpose._not_stand_in(anyelement,
+									 * anyelement, oid, int2) */
 	Oid			fn_label_column;	/* EXECUTE on it makes a privacy officer */
 } CatalogOids;
 

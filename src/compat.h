@@ -15,6 +15,7 @@
 #include "commands/cluster.h"
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_node.h"
 #include "utils/acl.h"
 
@@ -65,6 +66,7 @@ compat_function_executable(Oid func, Oid role)
 }
 
 #define compat_is_owner(rel, role)	object_ownercheck(RelationRelationId, (rel), (role))
+#define compat_query_perminfos(query)	((query)->rteperminfos)
 
 #else
 
@@ -90,6 +92,7 @@ compat_function_executable(Oid func, Oid role)
 }
 
 #define compat_is_owner(rel, role)	pg_class_ownercheck((rel), (role))
+#define compat_query_perminfos(query)	NIL
 
 #endif							/* PG_VERSION_NUM >= 160000 */
 
@@ -154,6 +157,17 @@ compat_alias_expressions(RangeTblEntry *rte)
 #endif
 	return NIL;
 }
+
+/*
+ * Replaces columns of a query's joins by what they stand for.  The planner's
+ * function takes the planner's state since 16 (2489d76c4), for what cannot be
+ * in a query that was not planned yet.
+ */
+#if PG_VERSION_NUM >= 160000
+#define compat_flatten_join_aliases(query, node) flatten_join_alias_vars(NULL, (query), (node))
+#else
+#define compat_flatten_join_aliases(query, node) flatten_join_alias_vars((query), (node))
+#endif
 
 /*
  * Lets a range table entry that parser functions made for one of our own

@@ -552,7 +552,9 @@ before_create_table_as(CreateTableAsStmt *stmt, DdlState *state)
 		query = lfirst_node(Query, lc);
 		if (query->commandType != CMD_SELECT)
 			continue;
-		state->launders = list_concat(state->launders, rows_labelled_columns(query));
+		/* What a materialised view holds, it holds for whoever refreshes it. */
+		state->launders = list_concat(state->launders,
+									  rows_labelled_columns(query, stmt->objtype != OBJECT_MATVIEW));
 	}
 	state->launder_target = pstrdup(stmt->into->rel->relname);
 }

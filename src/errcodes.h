@@ -50,5 +50,7 @@
 #define ERRCODE_DATABASE_REWOUND		MAKE_SQLSTATE('P', 'U', '0', '1', '7')
 /* A legal hold keeps the data from being erased. */
 #define ERRCODE_LEGAL_HOLD				MAKE_SQLSTATE('P', 'U', '0', '1', '8')
+/* A redacted column is set to what stands in for its value. */
+#define ERRCODE_STAND_IN_WRITTEN		MAKE_SQLSTATE('P', 'U', '0', '1', '9')
 
 #endif							/* PURPOSE_ERRCODES_H */

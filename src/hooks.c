@@ -2,12 +2,14 @@
  * hooks.c
  *		PostgreSQL's hooks: who is called when, and nothing else.
  *
- *	planner			planning.c puts the row rules in and marks what is used
- *	ExecutorStart	access.c absorbs changes; during it
+ *	planner			planning.c puts the row rules in, marks what is used, redacts
+ *	ExecutorStart	access.c absorbs changes, planning.c looks whether the plan
+ *					redacts what this session sees redacted; during it
  *	CheckPerms		access.c judges
  *	ExecutorRun,
  *	ExecutorFinish	access.c judges again if the world changed since
- *	ExecutorEnd		sealed.c: what the statement rested on is over
+ *	ExecutorEnd		sealed.c: what the statement rested on is over; planning.c
+ *					frees a plan that it made anew
  *	ProcessUtility	ddl.c guards, copy.c takes COPY over
  *
  * Other extensions' hooks are called from ours, so what they change in a query
@@ -54,11 +56,11 @@ static ProcessUtility_hook_type prev_process_utility = NULL;
 static PlannedStmt *
 plan(Query *query, const char *query_string, int cursor_options, ParamListInfo params)
 {
-	PlannerGlobal *glob;
+	Planning   *planning;
 	PlannedStmt *stmt;
 
 	sealedtoken_prepare_query(query);
-	glob = planning_prepare(query, params);
+	planning = planning_prepare(query, query_string, cursor_options, params);
 
 	/* That a statement is freed from judgement is not carried to workers. */
 	if (session_in_exempt_function() || refreshing)
@@ -68,8 +70,8 @@ plan(Query *query, const char *query_string, int cursor_options, ParamListInfo p
 		stmt = prev_planner(query, query_string, cursor_options, params);
 	else
 		stmt = standard_planner(query, query_string, cursor_options, params);
-	if (glob != NULL)
-		planning_finish(stmt, glob);
+	if (planning != NULL)
+		planning_finish(stmt, planning);
 	return stmt;
 }
 
@@ -89,6 +91,9 @@ executor_start(QueryDesc *desc, int eflags)
 
 	sealed_statement_changes();
 	access_statement_starts(desc);
+	/* To absorb a change may make the plan unfit again; give up some day. */
+	for (int i = 0; i < 3 && planning_refresh(desc, eflags, internal); i++)
+		access_statement_starts(desc);
 	if (internal == access_is_internal())
 		next_executor_start(desc, eflags);
 	else
@@ -241,6 +246,7 @@ executor_end(QueryDesc *desc)
 		prev_executor_end(desc);
 	else
 		standard_ExecutorEnd(desc);
+	planning_release(desc);
 }
 
 static bool

@@ -2,9 +2,10 @@
  * mark.c
  *		Marks on range table entries.
  *
- * A mark says two things: which columns of the relation the query really
- * uses, and that the row rule was put in where the relation needs one.  It
- * must survive planning and the plan cache, in every kind of statement.
+ * A mark says which columns of the relation the query really uses, which of
+ * them the plan redacts, and that the row rule was put in where the relation
+ * needs one.  It must survive planning and the plan cache, in every kind of
+ * statement.
  *
  * It is written into the field ctename, which PostgreSQL uses for references
  * to WITH queries only: for a relation it is NULL, copied with the entry, and
@@ -67,6 +68,11 @@ mark_set(RangeTblEntry *rte, const Mark *mark)
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, MARK_PREFIX);
 	print_columns(&buf, mark->used);
+	print_columns(&buf, mark->exact);
+	print_columns(&buf, mark->set);
+	print_columns(&buf, mark->redacted);
+	appendStringInfo(&buf, UINT64_FORMAT ";%s", mark->generation,
+					 mark->stand_ins ? mark->stand_ins : "");
 	rte->ctename = buf.data;
 }
 
@@ -77,13 +83,19 @@ bool
 mark_get(const RangeTblEntry *rte, Mark *mark)
 {
 	const char *p;
+	char	   *end;
 
 	memset(mark, 0, sizeof(*mark));
 	if (rte->ctename == NULL ||
 		strncmp(rte->ctename, MARK_PREFIX, strlen(MARK_PREFIX)) != 0)
 		return false;
 	p = rte->ctename + strlen(MARK_PREFIX);
-	return read_columns(&p, &mark->used);
+	if (!read_columns(&p, &mark->used) || !read_columns(&p, &mark->exact) ||
+		!read_columns(&p, &mark->set) || !read_columns(&p, &mark->redacted))
+		return false;
+	mark->generation = strtou64(p, &end, 10);
+	mark->stand_ins = end + 1;
+	return end > p && *end == ';';
 }
 
 /*

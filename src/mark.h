@@ -15,6 +15,12 @@
 typedef struct Mark
 {
 	Bitmapset  *used;			/* columns really used */
+	Bitmapset  *exact;			/* ... where no stand-in will do */
+	Bitmapset  *set;			/* columns that are given new values */
+	Bitmapset  *redacted;		/* columns that the plan redacts */
+	uint64		generation;		/* redact_generation() that this was decided
+								 * by; 0: nothing could be redacted */
+	const char *stand_ins;		/* redact_describe() of what it shows */
 } Mark;
 
 extern void mark_set(RangeTblEntry *rte, const Mark *mark);

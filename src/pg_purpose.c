@@ -27,6 +27,7 @@
 #include "observe.h"
 #include "parity.h"
 #include "protection.h"
+#include "redact.h"
 #include "rewound.h"
 #include "sealed.h"
 #include "sealedlog.h"
@@ -71,6 +72,7 @@ _PG_init(void)
 	admin_init();
 	rewound_init();
 	observe_init();
+	redact_init();
 	stats_init();
 	parity_init();
 	exempt_init();

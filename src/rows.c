@@ -25,7 +25,8 @@
  * pg_statistic and pg_statistic_ext_data get a rule of their own: they hold
  * values of labelled columns, and the views on them show these to owners.
  *
- * Each relation that anything is declared about leaves marked (mark.h).
+ * Each relation that anything is declared about leaves marked (mark.h), and with
+ * the columns redacted that its mark says so of (redact.c).
  */
 #include "postgres.h"
 
@@ -47,10 +48,18 @@
 #include "compat.h"
 #include "mark.h"
 #include "protection.h"
+#include "redact.h"
 #include "rows.h"
 
 /* Of a relation whose columns nobody judges. */
 static const Mark nothing;
+
+typedef struct ApplyContext
+{
+	ColumnUse  *use;
+	bool		redacts;		/* the session is bound by labels */
+	uint64		generation;		/* of declarations, from before they were read */
+} ApplyContext;
 
 /*
  * A copy of what one relation's rule is made from: building it opens
@@ -290,18 +299,47 @@ inject(Query *query, Index varno, RangeTblEntry *rte, Node *rule, bool has_subli
 }
 
 /*
+ * Returns the mark of a relation whose columns the query uses, and sets.
+ */
+static Mark
+make_mark(ApplyContext *context, RangeTblEntry *uses, Bitmapset *updated,
+		  const RelationPolicy *policy)
+{
+	Mark		mark = {0};
+
+	mark.used = columns_used(context->use, uses);
+	mark.exact = columns_used_exactly(context->use, uses);
+	mark.set = updated;
+	if (redact_is_possible(policy, bms_union(mark.used, mark.set)))
+	{
+		mark.generation = context->generation;
+		if (context->redacts)
+		{
+			mark.redacted = redact_columns(policy);
+			mark.stand_ins = redact_describe(policy, &mark);
+		}
+	}
+	return mark;
+}
+
+/*
  * A labelled view, put in place of its name, leaves an entry behind that its
  * permissions are checked by.  It is marked with what the query around asks of
  * the view's columns.
  */
 static void
-mark_view(ColumnUse *use, RangeTblEntry *rte)
+mark_view(ApplyContext *context, RangeTblEntry *rte)
 {
 	RangeTblEntry *entry = compat_view_entry(rte);
-	Mark		mark = {.used = columns_used(use, rte)};
+	const RelationPolicy *policy = entry ? protection_find(entry->relid) : NULL;
+	Mark		mark;
 
-	if (entry != NULL && protection_find(entry->relid) != NULL)
-		mark_set(entry, &mark);
+	if (policy == NULL)
+		return;
+	mark = make_mark(context, rte, NULL, policy);
+	mark_set(entry, &mark);
+	if (mark.redacted != NULL)
+		redact_view(rte, entry->relid, &mark);
 }
 
 /*
@@ -309,15 +347,16 @@ mark_view(ColumnUse *use, RangeTblEntry *rte)
  * needs none.
  */
 static RuleSource *
-mark_entry(ColumnUse *use, RangeTblEntry *rte)
+mark_entry(ApplyContext *context, Query *query, RangeTblEntry *rte)
 {
 	const RelationPolicy *policy;
 	RuleSource *source = NULL;
+	RelationUse use = {0};
 	ListCell   *lc;
 	Mark		mark;
 
 	if (rte->rtekind == RTE_SUBQUERY)
-		mark_view(use, rte);
+		mark_view(context, rte);
 	if (rte->rtekind != RTE_RELATION || mark_get(rte, &mark))
 		return NULL;
 	if (is_statistics(rte->relid))
@@ -351,7 +390,8 @@ mark_entry(ColumnUse *use, RangeTblEntry *rte)
 			source->hops = lappend(source->hops, hop);
 		}
 	}
-	mark.used = columns_used(use, rte);
+	(void) compat_relation_use(rte, compat_query_perminfos(query), &use);
+	mark = make_mark(context, rte, use.updated, policy);
 	mark_set(rte, &mark);
 	return source;
 }
@@ -372,8 +412,10 @@ guard_entry(Query *query, Index varno, const RuleSource *source)
 }
 
 static bool
-apply_walker(Node *node, void *use)
+apply_walker(Node *node, void *argument)
 {
+	ApplyContext *context = argument;
+
 	if (node == NULL)
 		return false;
 	if (IsA(node, Query))
@@ -383,9 +425,10 @@ apply_walker(Node *node, void *use)
 		ListCell   *lc;
 
 		/* Inner queries first: the rules themselves need no visit. */
-		query_tree_walker(query, apply_walker, use, 0);
+		query_tree_walker(query, apply_walker, argument, 0);
 		foreach(lc, query->rtable)
-			sources = lappend(sources, mark_entry(use, lfirst_node(RangeTblEntry, lc)));
+			sources = lappend(sources, mark_entry(context, query, lfirst_node(RangeTblEntry, lc)));
+		redact_query(query);
 		foreach(lc, sources)
 		{
 			if (lfirst(lc) != NULL)
@@ -393,68 +436,135 @@ apply_walker(Node *node, void *use)
 		}
 		return false;
 	}
-	return expression_tree_walker(node, apply_walker, use);
+	return expression_tree_walker(node, apply_walker, argument);
 }
 
 /*
  * Marks and guards every relation of the query that something is declared
- * about.  Changes the query in place.
+ * about, and redacts columns if the session is bound by labels.  Changes the
+ * query in place.
  */
 void
-rows_apply(Query *query, ColumnUse *use)
+rows_apply(Query *query, ColumnUse *use, bool redacts)
 {
-	apply_walker((Node *) query, use);
+	ApplyContext context = {use, redacts, redact_generation()};
+
+	apply_walker((Node *) query, &context);
 }
 
-typedef struct LabelledColumns
+/*
+ * Returns what is declared about the relation whose columns an entry gives: the
+ * relation itself, or the view whose query is in its place.
+ */
+static const RelationPolicy *
+policy_of(RangeTblEntry *rte)
+{
+	RangeTblEntry *view = rte->rtekind == RTE_SUBQUERY ? compat_view_entry(rte) : NULL;
+
+	if (view != NULL)
+		return protection_find(view->relid);
+	if (rte->rtekind != RTE_RELATION || rte->relkind == RELKIND_COMPOSITE_TYPE ||
+		rte->relkind == RELKIND_VIEW)
+		return NULL;
+	return protection_find(rte->relid);
+}
+
+typedef struct UsedColumns
 {
 	ColumnUse  *use;
+	List	   *perminfos;		/* of the query that is walked */
+	bool		redacts;
 	List	   *names;
-} LabelledColumns;
+} UsedColumns;
 
 static bool
-labelled_walker(Node *node, void *context)
+redactable_walker(Node *node, void *argument)
 {
-	LabelledColumns *result = context;
+	UsedColumns *context = argument;
 
 	if (node == NULL)
 		return false;
 	if (IsA(node, RangeTblEntry))
 	{
 		RangeTblEntry *rte = (RangeTblEntry *) node;
-		Bitmapset  *used = columns_used(result->use, rte);
-		const RelationPolicy *policy = NULL;
+		const RelationPolicy *policy = policy_of(rte);
+		RelationUse use = {0};
+
+		if (policy == NULL)
+			return false;
+		if (rte->rtekind == RTE_RELATION)
+			(void) compat_relation_use(rte, context->perminfos, &use);
+		return redact_is_possible(policy, bms_union(columns_used(context->use, rte), use.updated));
+	}
+	if (IsA(node, Query))
+	{
+		List	   *save = context->perminfos;
+		bool		found;
+
+		context->perminfos = compat_query_perminfos((Query *) node);
+		found = query_tree_walker((Query *) node, redactable_walker, argument,
+								  QTW_EXAMINE_RTES_BEFORE);
+		context->perminfos = save;
+		return found;
+	}
+	return expression_tree_walker(node, redactable_walker, argument);
+}
+
+/*
+ * Does the query use or set columns that some session sees redacted?  Then its
+ * plan depends on the session.
+ */
+bool
+rows_query_redactable(Query *query, ColumnUse *use)
+{
+	UsedColumns context = {.use = use};
+
+	return redactable_walker((Node *) query, &context);
+}
+
+static bool
+labelled_walker(Node *node, void *argument)
+{
+	UsedColumns *context = argument;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+		Bitmapset  *used = columns_used(context->use, rte);
+		const RelationPolicy *policy = rte->rtekind == RTE_RELATION ? policy_of(rte) : NULL;
+		Bitmapset  *redacted = policy && context->redacts ? redact_columns(policy) : NULL;
 		ListCell   *lc;
 
-		if (rte->rtekind == RTE_RELATION && rte->relkind != RELKIND_COMPOSITE_TYPE &&
-			rte->relkind != RELKIND_VIEW)
-			policy = protection_find(rte->relid);
 		foreach(lc, policy ? policy->columns : NIL)
 		{
 			LabelledColumn *column = lfirst(lc);
 
-			if (mark_has(used, column->attno))
-				result->names = lappend(result->names,
-										psprintf("\"%s.%s\"", get_rel_name(rte->relid),
-												 get_attname(rte->relid, column->attno, false)));
+			if (mark_has(used, column->attno) &&
+				!bms_is_member(MARK_BIT(column->attno), redacted))
+				context->names = lappend(context->names,
+										 psprintf("\"%s.%s\"", get_rel_name(rte->relid),
+												  get_attname(rte->relid, column->attno, false)));
 		}
 		return false;
 	}
 	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, labelled_walker, context,
+		return query_tree_walker((Query *) node, labelled_walker, argument,
 								 QTW_EXAMINE_RTES_BEFORE);
-	return expression_tree_walker(node, labelled_walker, context);
+	return expression_tree_walker(node, labelled_walker, argument);
 }
 
 /*
  * Returns the names ("relation.column", quoted) of the labelled columns that a
- * rewritten query uses.
+ * rewritten query uses; without those that this session sees redacted, if it
+ * is the session that counts.
  */
 List *
-rows_labelled_columns(Query *query)
+rows_labelled_columns(Query *query, bool for_session)
 {
-	LabelledColumns result = {columns_analyze(query), NIL};
+	UsedColumns context = {.use = columns_analyze(query), .redacts = for_session};
 
-	labelled_walker((Node *) query, &result);
-	return result.names;
+	labelled_walker((Node *) query, &context);
+	return context.names;
 }

@@ -72,6 +72,19 @@ $source->safe_psql('shop', q{
 	CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (10);
 	SELECT purpose.protect('parted', subject => 'customer_id', "of" => 'customers');
 	SELECT purpose.label_column('parted', 'secret', 'for billing');
+	-- What stands in for values is made by functions of one's own, which a dump
+	-- holds before the table, or after it because of what they rest on.
+	CREATE SCHEMA masks;
+	GRANT USAGE ON SCHEMA masks TO PUBLIC;
+	CREATE TABLE redacted (id int PRIMARY KEY, a text, b text, c int, d text);
+	CREATE FUNCTION masks.first(t text) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+		AS $$ SELECT left(t, 1) || '..' $$;
+	CREATE FUNCTION masks.later(t text, r redacted DEFAULT NULL) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+		AS $$ SELECT 'd' || length(t) $$;
+	SELECT purpose.label_column('redacted', 'a', 'for billing else null');
+	SELECT purpose.label_column('redacted', 'b', 'for billing else ''masks.first(value)''');
+	SELECT purpose.label_column('redacted', 'c', 'for billing else ''-1''');
+	SELECT purpose.label_column('redacted', 'd', 'for billing else ''masks.later(value)''');
 	CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (10) TO (20);
 	CREATE TABLE heir (more text) INHERITS (label_only);
 
@@ -96,6 +109,7 @@ $source->safe_psql('shop', q{
 	SELECT purpose.grant_purpose('billing', 'regress_purpose Officer');
 	DROP ROLE regress_purpose_gone;
 
+	INSERT INTO redacted VALUES (1, 'abc', 'bcd', 3, 'cdef');
 	INSERT INTO observed SELECT i, i, 'ip' || i FROM generate_series(1, 6) i;
 	INSERT INTO dormant SELECT i, i FROM generate_series(1, 6) i;
 	INSERT INTO with_policy SELECT i, i FROM generate_series(1, 6) i;
@@ -123,7 +137,7 @@ my @queries = (
 	'SELECT id, ip FROM observed', 'SELECT id FROM dormant', 'SELECT id FROM with_policy', 'SELECT id FROM woken',
 	'SELECT id FROM closed', 'SELECT id FROM a_first', 'SELECT id FROM zebra', 'SELECT id FROM forced', 'SELECT note FROM label_only', 'SELECT tax FROM label_only',
 	'SELECT note FROM heir', 'SELECT "The Id" FROM "Odd Table"', 'SELECT nr FROM "Odd Child"',
-	'SELECT id FROM parted', 'SELECT secret FROM parted_1', 'SELECT id FROM parted_2',
+	'TABLE redacted', 'SELECT id FROM parted', 'SELECT secret FROM parted_1', 'SELECT id FROM parted_2',
 	'SELECT id FROM elsewhere.after_rename', q{SELECT login('e3@x.example')});
 my $decisions = decisions($source, 'shop', @queries);
 
@@ -142,6 +156,8 @@ foreach my $line (
 	'marketing: SELECT id FROM parted_2 -> nothing',
 	'billing: SELECT secret FROM parted_1 -> (s1) (s2) (s3)',
 	'marketing: SELECT secret FROM parted_1 -> PU005',
+	'billing: TABLE redacted -> (1,abc,bcd,3,cdef)',
+	'marketing: TABLE redacted -> (1,,b..,-1,d4)',
 	'billing: SELECT tax FROM label_only -> (tax1) (tax2) (tax3)',
 	'analytics: SELECT tax FROM label_only -> PU005',
 	'analytics: SELECT note FROM heir -> (note3)',

@@ -218,6 +218,74 @@ is($c->call_function($oid), 'PU005', 'a function called by its OID is judged by 
 purpose('billing');
 is($c->call_function($oid), '+1 +2 +3 +4 +6', 'and given what that permits');
 
+# ---------------------------------------------------------------------------
+# Columns that some purposes see redacted
+# ---------------------------------------------------------------------------
+sub redact_as
+{
+	my ($stand_in) = @_;
+
+	$node->safe_psql('postgres', "SELECT purpose.label_column('customers', 'phone', 'for billing else ''''''$stand_in''''''')");
+	return;
+}
+redact_as('x');
+foreach my $mode (qw(force_generic_plan force_custom_plan auto))
+{
+	my $statement = "redacted_$mode";
+
+	$c->query("SET plan_cache_mode = $mode");
+	purpose('billing');
+	$c->parse($statement, 'SELECT phone FROM customers WHERE id = $1')->parse("by_$statement", 'SELECT id FROM customers WHERE phone = $1')->sync;
+	my @answers;
+	push @answers, $c->bind('', $statement, '1')->execute('')->sync for 1 .. 7;
+	is("@answers", join(' ', ('+1 done SELECT 1') x 7), "$mode: parsed and bound for a purpose that sees the column");
+	is($c->bind('', "by_$statement", '+1')->execute('')->sync, '1 done SELECT 1', "$mode: and searched by it");
+	purpose('marketing');
+	is($c->bind('', $statement, '1')->execute('')->sync, 'x done SELECT 1', "$mode: bound for one that sees it redacted");
+	is($c->bind('', "by_$statement", '+1')->execute('')->sync, 'done SELECT 0', "$mode: which cannot search by it");
+	is($c->bind('', "by_$statement", 'x')->execute('')->sync, '1 done SELECT 1', "$mode: but by what stands in for it");
+	purpose('billing');
+	is($c->bind('', $statement, '2')->execute('')->sync, '+2 done SELECT 1', "$mode: and back");
+}
+$c->query('RESET plan_cache_mode');
+
+foreach my $change ([ 'billing', 'marketing' ], [ 'marketing', 'billing' ])
+{
+	my ($from, $to) = @$change;
+
+	$c->query('BEGIN');
+	purpose($from);
+	$c->bind('p', 'phones')->sync;
+	purpose($to);
+	is($c->execute('p')->sync, 'PU005', "bound for $from, run for $to: refused");
+	$c->query('ROLLBACK');
+	$c->query('BEGIN');
+	purpose($from);
+	$c->bind('p', 'phones')->sync;
+	purpose($to);
+	purpose($from);
+	is($c->execute('p', 1)->sync, ($from eq 'billing' ? '+1' : 'x') . ' suspended', "bound and run for $from");
+	purpose($to);
+	is($c->execute('p', 1)->sync, 'PU005', "suspended, and run on for $to: refused");
+	$c->query('ROLLBACK');
+}
+
+$c->query('BEGIN');
+purpose('marketing');
+$c->bind('p', 'phones')->sync;
+redact_as('y');
+is($c->execute('p')->sync, 'PU005', 'bound before what stands in changed: refused');
+$c->query('ROLLBACK');
+purpose('marketing');
+is($c->bind('', 'phones')->execute('')->sync, 'y done SELECT 1', 'bound after it');
+is( $c->statement("SET purpose.current = 'billing'")->bind('', 'phones')->execute('', 1)
+	  ->statement("SET purpose.current = 'marketing'")->bind('', 'phones')->execute('')->sync,
+	'done SET +1 suspended done SET y done SELECT 1',
+	'in a pipeline each portal shows what the purpose before it sees');
+is($c->bind('', 'copy')->execute('')->sync, "copy:1\ty done COPY 1", 'COPY shows what stands in');
+is($c->call_function($oid), 'y', 'as a function does');
+$node->safe_psql('postgres', q{SELECT purpose.label_column('customers', 'phone', 'for billing never marketing')});
+
 # What a pooler does between two clients.
 is($c->query('DISCARD ALL'), 'done DISCARD ALL', 'DISCARD ALL');
 is($c->parameter('purpose.current'), '', 'is reported as the end of the purpose');

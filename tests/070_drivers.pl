@@ -27,6 +27,10 @@ sub driver
 	$node->safe_psql('postgres', "CREATE DATABASE $dbname");
 	$node->safe_psql($dbname, 'CREATE EXTENSION pg_purpose');
 	shop($node, $dbname);
+	# What an officer does while the program runs.
+	$node->safe_psql($dbname, q{
+		CREATE FUNCTION relabel_phone(label text) RETURNS void LANGUAGE sql SECURITY DEFINER
+			AS 'SELECT purpose.label_column(''public.customers'', ''phone'', label)'});
 	IPC::Run::run([ map { s/DBNAME/$dbname/r } @command ], '>', \$out, '2>', \$err);
 	my $status = $? >> 8;
 

@@ -98,6 +98,36 @@ with session("marketing") as s:
     check("of a new one", s.execute(upsert, dict(id=8002, email="m2@x.example")).scalars().all(), [8002])
     s.commit()
 
+# Columns that the purpose sees redacted.
+def officer(label):
+    with session("billing") as s:
+        s.execute(select(func.public.relabel_phone(label)))
+        s.commit()
+
+
+officer("for billing else null")
+with session("marketing") as s:
+    c = s.get(Customer, 1)
+    check("a column that is redacted", c.phone, None)
+    check("it is not searched by", s.query(Customer).filter_by(phone="+1").count(), 0)
+    c.name = "renamed"
+    s.commit()
+with session("billing") as s:
+    check("an update of others leaves it alone", (s.get(Customer, 1).name, s.get(Customer, 1).phone), ("renamed", "+1"))
+with session("marketing") as s:
+    # An object of another session, or of a form: all that was read is written.
+    write = Customer.__table__.update().where(Customer.id == 1)
+    row = s.execute(select(Customer.name, Customer.email, Customer.phone).where(Customer.id == 1)).mappings().one()
+    check("what was read cannot be written back", sqlstate(lambda: s.execute(write.values(**row))), "PU019")
+    s.rollback()
+    s.execute(write.values(phone="+100"))
+    s.commit()
+with session("billing") as s:
+    check("but a new value can be written", s.get(Customer, 1).phone, "+100")
+    s.get(Customer, 1).phone = "+1"
+    s.commit()
+officer("for billing never marketing")
+
 # Changing what was read for a purpose that permitted it.
 with session("billing") as s:
     c = s.get(Customer, 3)
